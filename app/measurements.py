@@ -72,6 +72,12 @@ def _read(
     return frame.sort("at")
 
 
+def history(view: View, nodes: Collection[str], *columns: str) -> pl.DataFrame:
+    """Rows of GPUs of these nodes in the window, whosever they are, finely where they are few."""
+    _, _, start, end = view.key
+    return _read(view.data, "gpu", (start, end), step=min(view.step_seconds, 600), nodes=nodes, columns=columns)
+
+
 def gpu_seconds(view: View) -> pl.DataFrame:
     """at, node, run, role, reason, seconds (GPU-seconds), gpu_util_pct: the one read of GPUs that pages share."""
     return window(view, "gpu", "node", "run", "role", "reason", "seconds", "gpu_util_pct")

@@ -102,7 +102,11 @@ def work(view: View) -> None:
 
 def broken(view: View) -> None:
     """Errors, losses and gaps of the window, each with its words."""
-    notes = measurements.standing(view, "notes").filter((pl.col("at") > view.start) | (pl.col("kind") == "absent"))
+    notes = (
+        measurements.standing(view, "notes")
+        .filter(pl.col("kind") != "holder")
+        .filter((pl.col("at") > view.start) | (pl.col("kind") == "absent"))
+    )
     mine = measurements.gpu_seconds(view)["node"].unique()
     notes = notes.filter(pl.col("node").is_in(mine.implode())).sort("at", descending=True).head(500)
     st.caption("What broke, and what is missing and why")

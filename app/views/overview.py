@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import accounts, charts, data, fleet, measurements, page_alerts, trends, ui
 from app.view import View
+from app.waste import found_savings
 from clusterctl.ledger.rows import LIVE
 from clusterctl.ui import formats
 from planners.costs.cost_tables import Purpose
@@ -168,6 +169,19 @@ def observed(view: View, parts: pl.DataFrame) -> None:
     ui.estimates(view)
 
 
+def cheaper(view: View) -> None:
+    """The one or two savings that are worth most."""
+    rows = [one for one in found_savings(view) if one.usd_a_day is not None][:2]
+    if not rows:
+        return
+    with st.container(border=True, gap="xxsmall"):
+        for one in rows:
+            text, link = st.columns([6, 1], vertical_alignment="center", gap="small")
+            amount = f"{ui.usd(one.usd_a_day)} a day"
+            text.markdown(f":blue[:material/savings:] {ui.md(one.what)}: **{ui.md(amount)}**", help=ui.md(one.how))
+            link.page_link("views/where.py", label="View details", query_params=st.query_params.to_dict())
+
+
 def warnings(view: View, found: accounts.Money) -> None:
     """What needs a person; each line leads to the page that shows more."""
     rows, unknown = page_alerts.alerts(view, found)
@@ -195,6 +209,7 @@ def body(view: View) -> None:
         money(view, found)
     ui.guarded(observed, view, account.parts)
     warnings(view, found)
+    ui.guarded(cheaper, view)
     if use["usd"].has_nulls():
         by = charts.states(view.whole(use).group_by("at", "reason").agg(pl.col("gpu_hours").sum()))
         by = by.with_columns(gpus=pl.col("gpu_hours") * 3600.0 / view.covered_seconds())

@@ -132,6 +132,7 @@ class Collector:
             owner = (("run", process.run), ("role", process.role), ("pod", process.pod))
             labels |= {name: text for name, text in owner if text}
             self._used.add(gpu.uuid)
+            self._note_once("holder", gpu.name, process.described())
         self._last[gpu.uuid] = (reading, columns, labels)
         if before is None or gpu.instances:
             return

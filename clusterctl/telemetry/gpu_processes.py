@@ -35,6 +35,14 @@ class GpuProcess:
     pod: str | None
     """Name of its Kubernetes pod: the host name that the pod's processes see, unless it uses the node's network."""
 
+    def described(self) -> str:
+        """`python3 of ann, process 4242`: its program's name and its user, and nothing of its arguments."""
+        try:
+            name, user = self.process.name(), self.process.username()
+        except (psutil.Error, OSError, KeyError):
+            return f"process {self.process.pid}"
+        return f"{name[:64]} of {user[:64]}, process {self.process.pid}"
+
     def age_seconds(self) -> float:
         """Since it was started."""
         return time.clock_gettime(time.CLOCK_BOOTTIME) - self.started_seconds

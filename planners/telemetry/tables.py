@@ -112,7 +112,7 @@ DEVICES: dict[str, ColumnType] = (
 
 NOTES: dict[str, ColumnType] = _AT | _columns("String", RollUp.KEY, "node", "kind", "subject", "text")
 """What can't be a number: `kind` is absent (subject = a column), gap, appeared, lost, xid, restart, error, source (of a
-table whose rows a scheduler's accounting gave)."""
+table whose rows a scheduler's accounting gave), holder (subject = a GPU; the process that holds it)."""
 
 TABLES: dict[str, dict[str, ColumnType]] = {
     "gpu": GPU,

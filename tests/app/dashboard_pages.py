@@ -7,7 +7,19 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
-PAGES = ("overview", "plan", "gpus", "pipeline", "sandboxes", "allocation", "what_if", "orphans", "outcomes", "quality")
+PAGES = (
+    "overview",
+    "plan",
+    "gpus",
+    "where",
+    "pipeline",
+    "sandboxes",
+    "allocation",
+    "what_if",
+    "orphans",
+    "outcomes",
+    "quality",
+)
 OpenPage = Callable[..., AppTest]
 
 

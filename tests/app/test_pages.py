@@ -173,6 +173,7 @@ MOST_READS = {
     "overview": 4,
     "plan": 1,
     "gpus": 5,
+    "where": 7,
     "pipeline": 1,
     "sandboxes": 4,
     "allocation": 2,

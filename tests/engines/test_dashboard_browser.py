@@ -29,7 +29,19 @@ from clusterctl.store import open_store
 from tools.simulated_day.story import EVALUATE, HOURS, RLCEF
 
 SHOTS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clusterctl-engines" / "screenshots"
-PAGES = ("", "plan", "gpus", "pipeline", "sandboxes", "allocation", "what_if", "orphans", "outcomes", "quality")
+PAGES = (
+    "",
+    "plan",
+    "gpus",
+    "where",
+    "pipeline",
+    "sandboxes",
+    "allocation",
+    "what_if",
+    "orphans",
+    "outcomes",
+    "quality",
+)
 LOOKS = [(scheme, width) for scheme in ("light", "dark") for width in (1280, 390)]
 PROBED = re.compile(r"/\w+/_stcore/(health|host-config)$")
 """Streamlit's page looks for its server below the page's own path first, and is told that it isn't there."""
