@@ -21,6 +21,8 @@ from clusterctl.errors import ClusterctlError
 from planners.alerts.delivery import Line, ReceiverState, due, failed, observed, told
 
 POLL_SECONDS = 0.5
+PATIENT_FAILURES = 10
+"""In a row, which take an hour and a quarter; whoever watches next tells that receiver what is due."""
 END_SECONDS = 10.0
 """For messages on their way when the watcher is asked to end."""
 
@@ -93,10 +95,10 @@ class Watcher:
             self._take(left)
 
     def is_idle(self, rules: AlertsFile) -> bool:
-        """Whether nothing is on its way, nor waits to be told."""
-        later = self._now() + timedelta(days=1)
-        waiting = any(due(self.states.get(name, ReceiverState()), later, None) for name in rules.receivers)
-        return not self._busy and not waiting
+        """Whether nothing is on its way, nor waits to be told; a receiver that is away for long is not waited for."""
+        later, states = self._now() + timedelta(days=1), [self.states.get(name) for name in rules.receivers]
+        waited_for = [state for state in states if state is not None and state.failures < PATIENT_FAILURES]
+        return not self._busy and not any(due(state, later, None) for state in waited_for)
 
     def _begin(self, rules: AlertsFile) -> None:
         """A thread for each receiver that is to be told something, and has nothing on its way."""

@@ -169,7 +169,12 @@ def test_it_is_idle_only_when_everybody_has_been_told(world: World) -> None:
     world.refusals["dead"] = refuse()
     world.look("a")
     assert not world.watcher.is_idle(RULES)
+    for _ in range(9):
+        world.now += timedelta(hours=1)
+        world.look("a")
+    assert world.watcher.is_idle(RULES), "it is not waited for any longer"
     del world.refusals["dead"]
     world.now += timedelta(hours=1)
-    world.look("a")
+    world.look("a", "b")
+    assert world.heard("dead") == ["a new", "b new"]
     assert world.watcher.is_idle(RULES)
