@@ -24,7 +24,7 @@ from clusterctl.costs.load import first_charge, read_charges
 from clusterctl.dashboard.sample import END, START, ensure_sample
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.ledger import Ledger
-from clusterctl.ledger.rows import LIVE, FactorRow, Run
+from clusterctl.ledger.rows import LIVE, Event, FactorRow, Run
 from clusterctl.ledger.stored_plan import stored_plan
 from clusterctl.paths import user_data_dir
 from clusterctl.runs.run_alerts import run_alerts
@@ -133,6 +133,17 @@ def runs(data: Data) -> tuple[Run, ...]:
 def live_runs(data: Data) -> tuple[Run, ...]:
     """The runs that are live, the newest first."""
     return ledger(data).runs(states=LIVE)
+
+
+def folder(of: Data) -> Path:
+    """The data folder, in which runs have theirs."""
+    return Path(_home(of))
+
+
+@fresh
+def last_events(of: Data, run_id: str, most: int) -> tuple[Event, ...]:
+    """The last events of a run, the oldest first."""
+    return ledger(of).events(run_id, last=most)
 
 
 @fresh

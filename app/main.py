@@ -103,8 +103,8 @@ def time_choice() -> Chosen:
     return Chosen(name or USUAL, begins or "", ends or "", ui.zone().key)
 
 
-def header(view: View, title: str) -> None:
-    """Which run, which window, and whether anything of it is real."""
+def header(view: View, title: str, *, of_all: bool) -> None:
+    """Which run, which window, and whether anything of it is real.  of_all: the page goes by neither of the two."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.header(title, anchor=False, width="content")
         if view.simulated:
@@ -114,24 +114,30 @@ def header(view: View, title: str) -> None:
                 color="orange",
                 help="A recorded day of a simulated run; its plan and its prices are real.",
             )
+        if of_all:
+            return
         name = "all runs" if view.run is None else view.run.run_id
         state = "" if view.run is None else f" ({view.run.state})"
         st.caption(f"{ui.md(name)}{state} · {ui.window_text(view.start, view.end)}", width="content")
 
 
+PRODUCT = "clusterctl"
+
+
 def main() -> None:
     st.set_page_config(
-        page_title="clusterctl",
+        page_title=PRODUCT,
         page_icon=str(Path(__file__).with_name("icon.svg")),
         layout="wide",
         menu_items={"about": "clusterctl: what a run takes, what it costs, and how sure that is."},
     )
     has_logged_in = guard()
     pages = [
-        st.Page(f"views/{name}.py", title=title, icon=icon, url_path=name, default=name == "overview")
+        st.Page(f"views/{name}.py", title=title, icon=icon, url_path=name, default=name == "runs")
         for name, (title, icon) in ui.LABELS["pages"].items()
     ]
-    page = st.navigation(pages)
+    page = st.navigation({PRODUCT: pages})
+    st.set_page_config(page_title=f"{page.title} · {PRODUCT}")
     try:
         choose()
     except ClusterctlError as error:
@@ -139,7 +145,7 @@ def main() -> None:
         st.stop()
     if has_logged_in:
         st.sidebar.button("Log out", on_click=st.logout, help=ui.md(st.user.get("email")))
-    ui.live(partial(header, title=page.title))
+    ui.live(partial(header, title=page.title, of_all=page is pages[0]))
     page.run()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from app import data
@@ -10,9 +11,11 @@ from app.view import View
 from clusterctl.alerts.gather import Asked, failed_since, gather
 from clusterctl.alerts.rules_file import load_rules
 from clusterctl.errors import SpecError
-from planners.alerts.alert_facts import OpenAlert
+from clusterctl.ledger.rows import Run
+from planners.alerts.alert_facts import Facts, OpenAlert
 from planners.alerts.open_alerts import open_alerts
 from planners.alerts.rule_settings import AlertRules, Level
+from planners.runs.forecast import Forecast
 
 PAGES = {
     "failed": "plan",
@@ -51,11 +54,30 @@ class PageAlerts(NamedTuple):
 
 def alerts(view: View, money: Money) -> PageAlerts:
     """Of the chosen run, or of the live ones and those that failed in the window; `info` needs nobody."""
-    rules, unread = _rules(view)
     ledger = data.ledger(view.data)
     chosen = [view.run] if view.run is not None else [*data.live_runs(view.data), *failed_since(ledger, view.start)]
+    facts, rules, unread = _facts(view, chosen, {run.run_id: ahead for run, ahead in money.forecasts})
+    rows = [_shown(alert, view) for alert in open_alerts(facts, rules) if alert.level != "info"]
+    return PageAlerts(rows=rows, unknown=tuple(dict.fromkeys((*unread, *facts.unknown.values()))))
+
+
+def of_each(view: View, runs: Sequence[Run], forecasts: Mapping[str, Forecast]) -> dict[str, list[OpenAlert]]:
+    """The alerts of each of these runs, the worst first."""
+    facts, rules, _ = _facts(view, runs, forecasts)
+    found: dict[str, list[OpenAlert]] = {run.run_id: [] for run in runs}
+    for alert in open_alerts(facts, rules):
+        if alert.level != "info" and alert.run in found:
+            found[alert.run].append(alert)
+    return found
+
+
+def _facts(
+    view: View, runs: Sequence[Run], forecasts: Mapping[str, Forecast]
+) -> tuple[Facts, AlertRules, tuple[str, ...]]:
+    """What is known of these runs, the rules, and what of the rules can't be read."""
+    rules, unread = _rules(view)
     asked = Asked(
-        ledger=ledger,
+        ledger=data.ledger(view.data),
         source=data.store(view.data),
         rules=rules,
         now=view.now,
@@ -63,11 +85,9 @@ def alerts(view: View, money: Money) -> PageAlerts:
         plan=lambda plan_id: data.plan(view.data, plan_id),
         nodes=lambda run_id: data.machines(view.data, run_id),
         training=lambda run_id: data.reported(view.data, run_id),
-        forecasts={run.run_id: ahead for run, ahead in money.forecasts},
+        forecasts=forecasts,
     )
-    facts = gather(asked, chosen)
-    rows = [_shown(alert, view) for alert in open_alerts(facts, rules) if alert.level != "info"]
-    return PageAlerts(rows=rows, unknown=tuple(dict.fromkeys((*unread, *facts.unknown.values()))))
+    return gather(asked, runs), rules, unread
 
 
 def _rules(view: View) -> tuple[AlertRules, tuple[str, ...]]:

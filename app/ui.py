@@ -253,6 +253,14 @@ def kept(name: str) -> dict[str, Any]:
     return {"key": name, "bind": "query-params"}
 
 
+def nothing_yet() -> None:
+    """What to do when there is nothing yet."""
+    st.subheader("Nothing has run here yet", anchor=False)
+    st.markdown("Start a run, and it appears here within seconds:")
+    st.code("clusterctl init quickstart --out quickstart.yaml\nclusterctl up quickstart.yaml", language="sh")
+    st.markdown("Or look at a recorded day of a simulated run: choose **simulated** on the left.")
+
+
 def need_run(view: View) -> bool:
     """Whether one run is chosen; else says that one must be."""
     if view.run is None:

@@ -21,14 +21,6 @@ UNSEEN_SHARE = 0.01
 """GPU time that nobody measured above this share is said beside what was: it may have been idle too."""
 
 
-def empty() -> None:
-    """What to do when there is nothing yet."""
-    st.subheader("Nothing has run here yet", anchor=False)
-    st.markdown("Start a run, and it appears here within seconds:")
-    st.code("clusterctl init quickstart --out quickstart.yaml\nclusterctl up quickstart.yaml", language="sh")
-    st.markdown("Or look at a recorded day of a simulated run: choose **simulated** on the left.")
-
-
 def waste(view: View, parts: pl.DataFrame, use: pl.DataFrame) -> None:
     """The answer first: how much is wasted, and on what most of it."""
     by = charts.states(accounts.idle(parts)).with_columns(pl.col("usd").cast(pl.Float64))
@@ -201,7 +193,7 @@ def body(view: View) -> None:
     has_runs = view.run is not None or bool(data.runs(view.data))
     if not has_runs and not fleet.nodes(view):
         ui.problems(data.store(view.data).problems())
-        empty()
+        ui.nothing_yet()
         return
     use, found, account = accounts.gpu_use(view), accounts.money(view), accounts.account(view)
     waste(view, account.parts, use)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -32,16 +32,24 @@ NUMBERS, MOMENTS = {"nodes", "gpus"}, {"from_at", "to_at", "period_from", "perio
 
 
 def read_charges(
-    ledger: Ledger, *, run: str | None = None, since: datetime | None = None, until: datetime | None = None
+    ledger: Ledger,
+    *,
+    run: str | Sequence[str] | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> pl.DataFrame:
-    """CHARGES of one run or all, those that touch the time between `since` and `until`, uncut; what a final bill covers
-    at what it says."""
+    """CHARGES of one run, of several or of all, those that touch the time between `since` and `until`, uncut; what a
+    final bill covers at what it says."""
     lines = read_lines(ledger, run=run)
     return settle(read_estimates(ledger, run=run, since=since, until=until), lines)
 
 
 def read_estimates(
-    ledger: Ledger, *, run: str | None = None, since: datetime | None = None, until: datetime | None = None
+    ledger: Ledger,
+    *,
+    run: str | Sequence[str] | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> pl.DataFrame:
     """CHARGES at the prices that the ledger knows.  All charges of resources that a bill has, whatever their time."""
     costs, made = COSTS.c, RESOURCES.c
@@ -108,9 +116,15 @@ def in_plan(ledger: Ledger, *path: str) -> ColumnElement[str]:
     return func.json_extract_path_text(cast(PLANS.c.content, JSON), *path)
 
 
-def _wanted(run: str | None, since: datetime | None, until: datetime | None) -> list[ColumnElement[bool]]:
+def _of(column: ColumnElement[Any], run: str | Sequence[str]) -> ColumnElement[bool]:
+    return column == run if isinstance(run, str) else column.in_(run)
+
+
+def _wanted(
+    run: str | Sequence[str] | None, since: datetime | None, until: datetime | None
+) -> list[ColumnElement[bool]]:
     billed = COSTS.c.resource_id.in_(select(BILL_LINES.c.resource_id).where(BILL_LINES.c.resource_id.is_not(None)))
-    found = [] if run is None else [COSTS.c.run_id == run]
+    found = [] if run is None else [_of(COSTS.c.run_id, run)]
     if since is not None:
         found.append(or_(COSTS.c.to_at > since, billed))
     if until is not None:
@@ -118,8 +132,8 @@ def _wanted(run: str | None, since: datetime | None, until: datetime | None) -> 
     return found
 
 
-def read_lines(ledger: Ledger, *, run: str | None = None) -> pl.DataFrame:
-    """LINES of the imported bills: those of a run, or all."""
+def read_lines(ledger: Ledger, *, run: str | Sequence[str] | None = None) -> pl.DataFrame:
+    """LINES of the imported bills: those of a run, of several, or all."""
     bills, lines = BILLS.c, BILL_LINES.c
     query = select(
         *(bills.bill_id.label("bill"), bills.provider, bills.account, bills.invoice),
@@ -128,7 +142,7 @@ def read_lines(ledger: Ledger, *, run: str | None = None) -> pl.DataFrame:
         *(lines.role, lines.address, lines.kind, lines.description),
         *_texts(lines.usd, lines.rows),
     ).join_from(BILLS, BILL_LINES, lines.bill_id == bills.bill_id)
-    rows = frame(ledger, query if run is None else query.where(lines.run_id == run))
+    rows = frame(ledger, query if run is None else query.where(_of(lines.run_id, run)))
     with explained(ledger):
         return rows.select(LINES.names()).cast(LINES)
 

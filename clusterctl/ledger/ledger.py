@@ -18,6 +18,7 @@ from clusterctl.ledger.books import BillBook, FactorBook
 from clusterctl.ledger.ledger_tables import EVENTS, PHASES, PLANS, RUNS, STEPS
 from clusterctl.ledger.resources import ResourceBook, book_costs
 from clusterctl.ledger.rows import LIVE, Desired, Event, PhaseSeconds, ReportBatch, Run, RunState, Step, StoredPlan
+from clusterctl.ledger.run_search import RunSearch
 from clusterctl.ledger.store import insert_once, upsert, values_of
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def _finite(step: Step) -> Step:
     return replace(step, metrics=known)
 
 
-class Ledger(ResourceBook, FactorBook, BillBook):
+class Ledger(RunSearch, ResourceBook, FactorBook, BillBook):
     """An open ledger.  Every method is one transaction and may be repeated without harm.
 
     `at` is the moment of what is recorded, by default now.  All methods raise StateError when the database fails.
@@ -169,12 +170,15 @@ class Ledger(ResourceBook, FactorBook, BillBook):
         kind: str | None = None,
         role: str | None = None,
         limit: int | None = None,
+        last: int | None = None,
     ) -> tuple[Event, ...]:
-        """Events after `since_seq`, the oldest first."""
-        query = select(EVENTS).where(EVENTS.c.seq > since_seq).order_by(EVENTS.c.seq).limit(limit)
+        """Events after `since_seq`, the oldest first; at most `limit` of the first, or the `last` ones."""
+        order = EVENTS.c.seq if last is None else EVENTS.c.seq.desc()
+        query = select(EVENTS).where(EVENTS.c.seq > since_seq).order_by(order).limit(limit if last is None else last)
         for column, value in ((EVENTS.c.run_id, run_id), (EVENTS.c.kind, kind), (EVENTS.c.role, role)):
             query = query if value is None else query.where(column == value)
-        return self.rows(Event, query)
+        found = self.rows(Event, query)
+        return found if last is None else found[::-1]
 
     def record_reports(self, run_id: str, batch: ReportBatch) -> bool:
         """What a job has reported, with the position up to which it was read: all of it or nothing.

@@ -61,6 +61,6 @@ def open_page(home: Path, monkeypatch: pytest.MonkeyPatch) -> OpenPage:
         app = AppTest.from_file(str(REPO / "app" / "main.py"), default_timeout=60)
         for key, value in query.items():
             app.query_params[key] = value
-        return (app if name == "overview" else app.switch_page(f"views/{name}.py")).run()
+        return (app if name == "runs" else app.switch_page(f"views/{name}.py")).run()
 
     return opened

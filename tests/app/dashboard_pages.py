@@ -8,6 +8,8 @@ from typing import Any
 from streamlit.testing.v1 import AppTest
 
 PAGES = (
+    "runs",
+    "run",
     "overview",
     "plan",
     "gpus",

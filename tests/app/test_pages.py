@@ -170,6 +170,8 @@ def test_times_are_the_viewers(open_page: OpenPage) -> None:
 
 
 MOST_READS = {
+    "runs": 5,
+    "run": 0,
     "overview": 4,
     "plan": 1,
     "gpus": 5,
