@@ -6,6 +6,7 @@ What each resource consists of is said by the tables of `planners.infrastructure
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from clusterctl.clouds.prices import BookPrices
@@ -30,15 +31,15 @@ LINES = {
 """Item of the price book → the line of the plan's bill that has its price."""
 
 
+@dataclass(frozen=True)  # without slots, with which `super()` does not find its class
 class PlanPrices(BookPrices):
     """The plan's own prices of its machines, control plane and NAT gateway; the price book's of all else."""
 
-    def __init__(self, plan: Plan | None) -> None:
-        self._plan = plan
+    plan: Plan | None = None
 
     def machine(self, cloud: str, region: str, instance_type: str, capacity_type: str) -> BookPrice | None:
         """Of the plan's pool of such machines, else of the price book."""
-        for pool in self._plan.pools if self._plan else ():
+        for pool in self.plan.pools if self.plan else ():
             is_spot = pool.capacity_type == "spot"
             if pool.instance_type == instance_type and is_spot == (capacity_type == "spot"):
                 usd = pool.usd_per_node_hour
@@ -48,7 +49,7 @@ class PlanPrices(BookPrices):
     def item(self, cloud: str, region: str, item: str) -> BookPrice | None:
         """Of the plan's bill, whose unit is an hour, else of the price book."""
         if item in LINES:
-            for line in self._plan.lines if self._plan else ():
+            for line in self.plan.lines if self.plan else ():
                 if line.name == f"{LINES[item]}, {cloud} {region}" and line.usd_per_unit is not None:
                     return BookPrice(usd=line.usd_per_unit, unit="hour")
         return super().item(cloud, region, item)
@@ -58,7 +59,7 @@ class FleetPrices:
     """steps: as the engine said them, all of one fleet: they refer to each other (a node group to its template)."""
 
     def __init__(self, plan: Plan | None, steps: Sequence[Mapping[str, Any]]) -> None:
-        self._prices = PlanPrices(plan)
+        self._prices = PlanPrices(plan=plan)
         region = plan.pools[0].region if plan and plan.pools else ""
         self._config = {f"{package}:{place}": region for package in CLOUDS for place in ("region", "location")}
         states = (_state(step["type"], step["name"], step["inputs"]) for step in steps)
