@@ -2,6 +2,9 @@
 
 It reads requests as JSON lines from standard input and answers each with one line.  SkyPilot's API server is its child:
 both end with the process that started them, however it ends.  HOME and port come from the environment.
+
+`PYTHON sky_worker.py guard` is the process beside it that ends what the server has started once the worker is gone: the
+server's executors outlive both, and where the whole supervisor was killed nobody may come to this node again.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 SET_PARENT_DEATH_SIGNAL = 1
+GUARD = "guard"
 START_SECONDS = 240
 """For the API server to answer; 8 s on an idle machine, 80 s on a very busy one."""
 
@@ -30,7 +34,6 @@ class Worker:
     def __init__(self, port: int) -> None:
         self._url = f"http://127.0.0.1:{port}"
         self._server = self._start(port)
-        sys.path[:] = [path for path in sys.path if path != str(Path(__file__).resolve().parent)]  # not our own names
         import sky  # after the server: both take seconds, side by side
 
         self._sky: Any = sky
@@ -111,12 +114,34 @@ class Worker:
 
     def close(self) -> None:
         """End the API server with all that it started."""
-        import psutil
+        end_family()
 
-        for process in psutil.process_iter():  # also where the server has ended before what it started
-            with contextlib.suppress(psutil.Error, OSError):
-                if process.pid != os.getpid() and process.cwd() == str(Path.home().resolve()):
-                    process.kill()
+
+def end_family() -> None:
+    """Kill whatever else works in the server's home, also where the server has ended before what it started."""
+    import psutil
+
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid != os.getpid() and process.cwd() == str(Path.home().resolve()):
+                process.kill()
+
+
+def start_guard() -> None:
+    """A process that notices the end of this one: the other end of its standard input, which this one alone holds."""
+    read, _ = os.pipe()
+    command = [sys.executable, __file__, GUARD]
+    subprocess.Popen(command, stdin=read, stdout=subprocess.DEVNULL, cwd="/", start_new_session=True)  # noqa: S603
+    os.close(read)
+
+
+def guard() -> None:
+    """Waits for the worker's end.  The second look finds what was being started at the first."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.read(0, 1)
+    end_family()
+    time.sleep(0.5)
+    end_family()
 
 
 def _described(error: BaseException) -> dict[str, str]:
@@ -139,6 +164,7 @@ def main() -> None:
         answers.write(json.dumps(row) + "\n")
         answers.flush()
 
+    start_guard()
     worker = None
     try:
         worker = Worker(int(os.environ["SKYPILOT_API_SERVER_LOCAL_PORT"]))
@@ -159,4 +185,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.path[:] = [path for path in sys.path if path != str(Path(__file__).resolve().parent)]  # not our own names
+    guard() if sys.argv[1:] == [GUARD] else main()

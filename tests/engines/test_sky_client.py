@@ -79,7 +79,9 @@ def test_an_error_of_skypilot_comes_back_as_ours_and_the_server_ends_with_us(
     assert gone(home)
 
 
-def test_a_client_that_is_killed_leaves_no_server(tmp_path: Path) -> None:
+@pytest.mark.parametrize("with_it", ["nothing", "its worker and server"])
+def test_a_client_that_is_killed_leaves_no_server(tmp_path: Path, with_it: str) -> None:
+    """What is killed with it can't end the executors, and no other client may come to this machine."""
     home = tmp_path / "sky"
     code = textwrap.dedent("""
         import sys, time
@@ -91,10 +93,14 @@ def test_a_client_that_is_killed_leaves_no_server(tmp_path: Path) -> None:
     environment = {**os.environ, PYTHON_VARIABLE: str(PYTHON)}
     client = subprocess.Popen([sys.executable, "-c", code, str(home)], env=environment)
     until = time.monotonic() + 120
-    while len(servers(home)) < 3 and time.monotonic() < until:  # worker, server, an executor
+    while not any("executor" in " ".join(each.cmdline()) for each in servers(home)) and time.monotonic() < until:
         time.sleep(0.2)
-    assert len(servers(home)) >= 3
+    assert len(servers(home)) >= 3, "worker, server, an executor"
+    lines = {each: " ".join(each.cmdline()) for each in servers(home)}
     client.send_signal(signal.SIGKILL)
+    for process, line in lines.items():
+        if with_it != "nothing" and ("sky_worker.py" in line or "sky.server.server" in line):
+            process.kill()
     client.wait()
     assert gone(home)
 
