@@ -1,4 +1,7 @@
-"""Frames to pictures.  Colours are Okabe and Ito's; every colour also has its name in words, beside it or on hover."""
+"""Frames to pictures.  Colours have the hues of Okabe and Ito's; each has its name in words, beside it or on hover.
+
+`python tools/palettes.py` shows that they are told apart with any colour vision, and in grey.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,17 @@ from app.ui import LABELS
 
 STATES: dict[str, tuple[str, str]] = LABELS["states"]
 """What a GPU does → words and colour."""
-BLUE, ORANGE, GREEN, SKY = "#0072B2", "#E69F00", "#009E73", "#56B4E9"
-VERMILION, PINK, GREY = "#D55E00", "#CC79A7", "#999999"
+BLUE, ORANGE, GREEN, SKY = "#0168A3", "#EEA503", "#0A936B", "#34ABE8"
+VERMILION, PINK, PALE, GREY = "#BE5402", "#D272A8", "#C3C3C3", "#535353"
+PALETTE = (BLUE, ORANGE, GREEN, SKY, VERMILION, PINK, PALE, GREY)
+"""Each has a lightness of its own."""
+BACKGROUNDS = {"light": "#FFFFFF", "dark": "#0E1117"}
+"""Streamlit's own."""
+WORDS = {"light": "#31333F", "dark": "#FAFAFA"}
+HEAT_EXTENTS = {"light": [0.0, 0.9], "dark": [0.25, 1.0]}
+"""The part of viridis that heat maps have: neither end is near the background, which is what has no data."""
+HEAT_ENDS = {"light": ("#440154", "#BDDF26"), "dark": ("#3B528B", "#FDE725")}
+"""Its first and last colour there."""
 LINES = (BLUE, ORANGE, GREEN, PINK, SKY, VERMILION)
 DASHES: list[Sequence[int]] = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 1], [1, 3]]
 HEIGHT, LOW = 240, 180
@@ -30,9 +42,20 @@ DOLLARS = "abs(datum.value) < 1 ? format(datum.value, '$~g') : format(datum.valu
 MOMENT = "%-d %b %H:%M"
 
 
+def theme() -> str:
+    """light or dark, as the viewer has chosen."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
 def words_colour() -> str:
     """Colour of words inside a picture, readable on the viewer's background."""
-    return "#FAFAFA" if st.context.theme.type == "dark" else "#31333F"
+    return WORDS[theme()]
+
+
+def ordered(domain: Sequence[float] | None = None) -> alt.Scale:
+    """Viridis is ordered by brightness, so it needs no colour vision; 0 is not the background."""
+    limits: dict[str, Any] = {} if domain is None else {"domain": list(domain), "clamp": True}
+    return alt.Scale(scheme=alt.SchemeParams(name="viridis", extent=HEAT_EXTENTS[theme()]), **limits)
 
 
 def legend(names: Mapping[str, str]) -> None:
@@ -182,9 +205,7 @@ def heat(
     domain: Sequence[float] | None,
     rows: Sequence[str],
 ) -> None:
-    """Column `row` x time: what has no data stays empty.  Viridis is ordered by brightness, so it needs no colour
-    vision."""
-    limits: dict[str, Any] = {} if domain is None else {"domain": list(domain), "clamp": True}
+    """Column `row` x time: what has no data stays empty."""
     gradient = alt.Legend(orient="bottom", gradientLength=160)
     tooltip = [
         alt.Tooltip("row:N", title="GPU"),
@@ -196,10 +217,11 @@ def heat(
         x=_time_axis("begin"),
         x2="at",
         y=alt.Y("row:N", title=None, sort=list(rows), axis=alt.Axis(labelOverlap=True)),
-        color=alt.Color(f"{value}:Q", title=title, scale=alt.Scale(scheme="viridis", **limits), legend=gradient),
+        color=alt.Color(f"{value}:Q", title=title, scale=ordered(domain), legend=gradient),
         tooltip=tooltip,
     )
     _of_time(title, chart, 13 * len(rows) + 130)
+    st.caption("No colour: not measured.")
 
 
 def frontier(frame: pl.DataFrame) -> None:
@@ -216,7 +238,7 @@ def frontier(frame: pl.DataFrame) -> None:
     base = alt.Chart(frame).encode(x=hours, tooltip=tooltip)
     y = alt.Y("usd:Q", title="dollars", scale=alt.Scale(zero=False), axis=alt.Axis(labelExpr=DOLLARS))
     legend_ = alt.Legend(title="expected interruptions", orient="bottom", gradientLength=160)
-    risk = alt.Color("interruptions:Q", scale=alt.Scale(range=[SKY, ORANGE, VERMILION]), legend=legend_)
+    risk = alt.Color("interruptions:Q", scale=ordered(), legend=legend_)
     drawn = [
         base.mark_rule(color=words, opacity=0.5).encode(y=alt.Y("usd_low:Q", title="dollars"), y2="usd_high:Q"),
         base.mark_point(size=120, filled=True, opacity=1).encode(y=y, color=risk),
