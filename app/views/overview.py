@@ -162,7 +162,9 @@ def observed(view: View, parts: pl.DataFrame) -> None:
 
 
 def cheaper(view: View) -> None:
-    """The one or two savings that are worth most."""
+    """The one or two savings that are worth most; of a large fleet Where alone shows them: they are dear to find."""
+    if view.large:
+        return
     rows = [one for one in found_savings(view) if one.usd_a_day is not None][:2]
     if not rows:
         return

@@ -134,6 +134,7 @@ def truth(home: Path) -> dict[str, dict[str, str]]:
         programs = store.read("sandbox", start=START, end=END)["finished"].sum()
     rows = rows.filter(pl.col("node").str.starts_with("gpu-"))
     idle = rows.filter(pl.col("reason").is_not_null())["seconds"].sum()
+    free = rows.filter(pl.col("reason") == "no_process")["seconds"].sum()
     with open_ledger(str(home / "sample" / "ledger.db")) as ledger:
         bill, steps, run = ledger.bill(RLCEF).known_usd, ledger.steps(RLCEF), ledger.get_run(RLCEF)
         solved = sum(step.metrics["solved"] or 0 for step in ledger.steps(EVALUATE))
@@ -150,6 +151,10 @@ def truth(home: Path) -> dict[str, dict[str, str]]:
         "plan": {"Seconds per step": f"{sum(seconds) / len(seconds):,.0f} s"},
         "sandboxes": {"Programs": f"{programs:,}", "Per 1,000 programs": f"${5440 * HOURS / programs:.2f}"},
         "allocation": {"Idle GPUs": f"${idle * USD_PER_GPU_HOUR:,.0f}"},
+        "where": {
+            "Held, and idle": f"${(idle - free) * USD_PER_GPU_HOUR:,.0f}",
+            "Free GPUs": f"${free * USD_PER_GPU_HOUR:,.2f}",
+        },
         "orphans": {"Left over": "1", "A day": f"${5.44 * 24:,.0f}"},
         "outcomes": {"Per solved task": f"${float(evaluation) / solved:.2f}"},
         "quality": {"GPU time measured": f"{100 * rows['seconds'].sum() / (64 * HOURS):.1f}%"},

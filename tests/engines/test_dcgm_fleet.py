@@ -5,30 +5,45 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
 from prometheus import SERVERS, Prometheus
 
+from clusterctl.costs.observed_machines import observed_prices
+from clusterctl.costs.own_machine_prices import own_machine_prices
 from clusterctl.store import open_source
 from clusterctl.store.source import TelemetrySource
+from planners.costs.machine_place import place_of
+from planners.costs.observed import observed_parts
 
 HOURS, SLOW, FAST = 6, 60, 15
 START = datetime.fromtimestamp((time.time() // 3600 - HOURS) * 3600, tz=UTC)
 CHANGED_AFTER = 4 * 3600
 """When the interval of the scrapes became FAST."""
-GPUS = 4
+GPUS = 5
+FREE = 4
+"""The GPU that no pod holds and that does nothing."""
 STALL = (3000, 5400)
 """When GPU 0 did nothing: 40 minutes, which begin and end within buckets of ten minutes, an hour and two."""
 PROFILING = ("DCGM_FI_PROF_GR_ENGINE_ACTIVE", "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", "DCGM_FI_PROF_DRAM_ACTIVE")
 
 
 def history() -> str:
-    """GPU 0 stalls once; GPU 1 does nothing in every other minute; 2 and 3 work all the time, 3 without a pod."""
+    """GPU 0 stalls once; GPU 1 does nothing in every other minute; 2 and 3 work all the time, 3 without a pod; 4 is free."""
     families: dict[str, list[str]] = {}
     second = 7
     while second < HOURS * 3600:
         at = int(START.timestamp()) + second
+        node = 'node="node-1",job="kube-state-metrics",instance="10.0.0.2:8080"'
+        pod = 'namespace="lab",pod="train-0",job="kube-state-metrics",instance="10.0.0.2:8080"'
+        provider = 'provider_id="aws:///us-west-2b/i-0123456789abcdef0"'
+        families.setdefault("kube_node_info", []).append(f"{{{node},{provider}}} 1 {at}")
+        families.setdefault("kube_node_labels", []).append(
+            f'{{{node},label_node_kubernetes_io_instance_type="p5.48xlarge"}} 1 {at}'
+        )
+        families.setdefault("kube_pod_labels", []).append(f'{{{pod},label_team="reasoning"}} 1 {at}')
         for gpu in range(GPUS):
             pod = 'exported_namespace="lab",exported_pod="train-0",exported_container="main",' if gpu < 3 else ""
             labels = (
@@ -36,7 +51,7 @@ def history() -> str:
                 'Hostname="node-1",job="dcgm-exporter",instance="10.0.0.1:9400",namespace="gpu-operator",'
                 'pod="dcgm-exporter-x7",container="exporter",DCGM_FI_DRIVER_VERSION="550.54.15"'
             )
-            still = (gpu == 0 and STALL[0] <= second < STALL[1]) or (gpu == 1 and second // 60 % 2)
+            still = gpu == FREE or (gpu == 0 and STALL[0] <= second < STALL[1]) or (gpu == 1 and second // 60 % 2)
             families.setdefault("DCGM_FI_DEV_GPU_UTIL", []).append(f"{{{labels}}} {0 if still else 97} {at}")
             families.setdefault("DCGM_FI_DEV_FB_USED", []).append(f"{{{labels}}} 70000 {at}")
             for name in PROFILING:
@@ -74,6 +89,40 @@ def test_idle_time_is_the_same_in_every_step(source: TelemetrySource, step: int)
     assert found["0"][1] == pytest.approx(STALL[1] - STALL[0], rel=0.04)
     assert found["1"][1] == pytest.approx(HOURS * 1800, rel=0.04)
     assert found["2"][1] == found["3"][1] == 0
+    assert found["4"][1] == pytest.approx(found["4"][0])
+    idle = rows.filter(pl.col("reason").is_not_null())
+    assert set(idle.filter(pl.col("gpu") == "4")["reason"]) == {"no_process"}, (
+        "its exporter names pods, and none for it"
+    )
+    assert set(idle.filter(pl.col("gpu") != "4")["reason"]) == {"unknown"}
+
+
+def test_labels_of_nodes_and_pods_are_those_of_kube_state_metrics(source: TelemetrySource) -> None:
+    found = source.labels(["lab/train-0"], start=START, end=START + timedelta(hours=HOURS))
+    assert source.problems() == ()
+    assert found.pods == {"lab/train-0": {"team": "reasoning"}}
+    place = place_of("node-1", found.nodes["node-1"])
+    assert (place.cloud, place.region, place.instance_type) == ("aws", "us-west-2", "p5.48xlarge")
+
+
+def test_the_fleet_is_priced_by_its_place_and_free_gpus_apart(source: TelemetrySource, tmp_path: Path) -> None:
+    devices = source.read("devices", start=START, end=START + timedelta(hours=HOURS))
+    gpus = devices.group_by("node").agg(model=pl.col("model").first(), gpus=pl.col("gpu").n_unique())
+    labels = source.labels(["lab/train-0"], start=START, end=START + timedelta(hours=HOURS))
+    prices = observed_prices(gpus, labels.nodes, own=own_machine_prices(tmp_path))
+    (price,) = prices.rows(named=True)
+    assert (price["model"], price["gpus"], price["cloud"]) == ("H100", GPUS, "aws")
+    assert price["usd_per_gpu_hour"] is not None
+    assert "p5.48xlarge" in price["source"]
+    window = {"start": START, "end": START + timedelta(hours=HOURS), "step_seconds": 600}
+    rows = source.read("gpu", columns=["node", "run", "role", "reason", "seconds"], **window)
+    teams = pl.DataFrame({"run": list(labels.pods), "team": [pod["team"] for pod in labels.pods.values()]})
+    parts = observed_parts(rows, prices, teams)
+    assert parts["gpu_hours"].sum() == pytest.approx(GPUS * HOURS, rel=0.02)
+    free = parts.filter(pl.col("reason") == "no_process")
+    assert free["gpu_hours"].sum() == pytest.approx(HOURS, rel=0.04)
+    assert float(free["usd"].sum()) == pytest.approx(HOURS * float(price["usd_per_gpu_hour"]), rel=0.04)
+    assert set(parts.filter(pl.col("run") == "lab/train-0")["team"]) == {"reasoning"}
 
 
 def test_the_finest_step_is_the_longest_interval_of_the_time(source: TelemetrySource) -> None:

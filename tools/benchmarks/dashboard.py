@@ -27,6 +27,7 @@ PAGES = {
     "overview": "all",
     "plan": RUN,
     "gpus": "all",
+    "where": "all",
     "pipeline": RUN,
     "sandboxes": "all",
     "allocation": "all",
