@@ -57,7 +57,7 @@ def label_values(of: Data, name: str) -> tuple[str, ...]:
 
 def rows(view: View, runs: Sequence[Run]) -> list[RunRow]:
     """The lines of these runs, in their order."""
-    known = {run.run_id: _forecast(view.data, run, view.now) for run in runs}
+    known = {run.run_id: known_run(view.data, run, view.now) for run in runs}
     aheads = {run_id: each.ahead for run_id, each in known.items()}
     alerts = page_alerts.of_each(view, runs, aheads)
     idle = _idle_shares(view.data, runs, view.now)
@@ -75,16 +75,19 @@ def rows(view: View, runs: Sequence[Run]) -> list[RunRow]:
     ]
 
 
-class _Known(NamedTuple):
+class KnownRun(NamedTuple):
     """What the ledger says of a run."""
 
     ahead: Forecast
+    """As `status` has it."""
     done: tuple[int, int]
+    """As in RunRow."""
     problem: str
+    """As in RunRow."""
 
 
-def _forecast(of: Data, run: Run, now: datetime) -> _Known:
-    """As `status` has it; of what has ended it is kept."""
+def known_run(of: Data, run: Run, now: datetime) -> KnownRun:
+    """What the ledger says of a run; of one that has ended it is kept."""
     if run.state not in LIVE:
         return _ended_forecast(of, run.run_id, run.ended_at, run.state, run)
     return _with_plan(of, run, now)
@@ -97,11 +100,11 @@ def _ended_forecast(
     ended_at: datetime | None,
     state: str,  # noqa: ARG001
     _run: Run,
-) -> _Known:
+) -> KnownRun:
     return _with_plan(of, _run, ended_at or _run.created_at)
 
 
-def _with_plan(of: Data, run: Run, now: datetime) -> _Known:
+def _with_plan(of: Data, run: Run, now: datetime) -> KnownRun:
     plan, problem = None, ""
     if run.plan_id is not None:
         try:
@@ -109,9 +112,9 @@ def _with_plan(of: Data, run: Run, now: datetime) -> _Known:
         except ClusterctlError as error:
             problem = error.message
     ahead, last = run_forecast(data.ledger(of), run, plan, now), None
-    if not ahead.steps:
+    if run.state not in LIVE or not ahead.steps:  # nothing is under way, or no plan says of how many
         last = data.ledger(of).last_step(run.run_id)
-    return _Known(ahead, (last.step, last.of) if last is not None else (ahead.step, ahead.steps), problem)
+    return KnownRun(ahead, (last.step, last.of) if last is not None else (ahead.step, ahead.steps), problem)
 
 
 def _idle_shares(of: Data, runs: Sequence[Run], now: datetime) -> Mapping[str, float]:

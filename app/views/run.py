@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 import streamlit as st
 
-from app import data, run_place, ui
+from app import data, page_alerts, run_place, run_rows, ui
 from app.view import Data, View
 from clusterctl.errors import ClusterctlError
 from clusterctl.ledger.rows import LIVE, Resource, Run
 from clusterctl.runs.last_lines import last_lines, roles_with_logs
 from clusterctl.runs.run import OpenRun, open_run
-from clusterctl.runs.run_status import RunStatus, state_of
+from clusterctl.runs.run_status import Problem, RunStatus, state_of
 from clusterctl.ui import formats
 from clusterctl.ui.streams import printable
+from planners.runs.forecast import Forecast
 from planners.tags import TAG_PREFIX
 
 MOST_ROWS, MOST_EVENTS, LOG_LINES = 200, 500, 40
-OTHER_PAGES = ("overview", "plan", "gpus", "pipeline", "sandboxes", "allocation", "what_if", "outcomes", "quality")
+OTHER_PAGES = (
+    "overview",
+    "plan",
+    "gpus",
+    "where",
+    "pipeline",
+    "sandboxes",
+    "allocation",
+    "what_if",
+    "outcomes",
+    "quality",
+)
 
 
 @data.fresh
@@ -41,17 +55,24 @@ def body(view: View) -> None:
         where(view, run)
         events(view, run)
         return
-    figures(view, status)
-    problems(status)
+    known = run_rows.known_run(view.data, status.row, view.now)
+    figures(view, status, known)
+    problems(status.row, simulated_problems(view, status.row, known) if view.simulated else status.problems)
     links(run)
     where(view, run)
     events(view, run)
     ui.guarded(logs, opened)
 
 
-def figures(view: View, status: RunStatus) -> None:
-    """State, progress, dollars."""
-    run, ahead = status.row, status.forecast
+def simulated_problems(view: View, run: Run, known: run_rows.KnownRun) -> Sequence[Problem]:
+    """What is wrong with a simulated run: no supervisor watches it, and nothing can be done about it."""
+    alerts = page_alerts.of_each(view, [run], {run.run_id: known.ahead})
+    return [Problem(what=alert.text) for alert in alerts[run.run_id]]
+
+
+def figures(view: View, status: RunStatus, known: run_rows.KnownRun) -> None:
+    """State, progress, dollars: those of the table of runs."""
+    run, ahead = status.row, known.ahead
     moments = {
         name: ui.clock(moment, view.now) if moment else "not yet"
         for name, moment in (("created", run.created_at), ("started", run.started_at), ("ended", run.ended_at))
@@ -59,21 +80,25 @@ def figures(view: View, status: RunStatus) -> None:
     with ui.figures():
         bad = {"failed": True, "finished": False}.get(run.state)
         ui.figure("state", run.state, delta=since(run, moments), bad=bad, **moments)
-        left = None if status.seconds_left is None else f"{formats.elapsed(status.seconds_left)} left"
-        steps = f"{ahead.step:,} of {ahead.steps:,}" if ahead.steps else "no step yet"
-        ui.figure("progress", steps, delta=left)
+        live, (step, steps) = run.state in LIVE, known.done
+        left = (
+            f"{formats.elapsed(ahead.seconds_left.p50)} left"
+            if live and ahead.seconds_left
+            else ("unknown left" if live else f"it has {run.state}")
+        )
+        ui.figure("progress", f"{step:,} of {steps:,}" if steps else "no step yet", delta=left if steps else None)
         ran = None if run.started_at is None else ((run.ended_at or view.now) - run.started_at).total_seconds()
         ui.figure("ran", "not started" if ran is None else formats.elapsed(ran), delta=f"on {ui.md(run.target)}")
         spent = ui.at_least(ahead.spent.usd, ahead.spent.known_usd)
         planned = ui.usd(status.planned_usd)
         ui.figure("so_far", spent, delta=f"planned {planned}", planned=planned)
-        known = ahead.known_usd_at_end
-        end = spent if run.state not in LIVE else formats.UNKNOWN
-        if run.state in LIVE and known is not None:
-            end = ui.at_least(ahead.usd_at_end, known)
-        ui.figure("at_end", end, delta=None if run.state in LIVE else f"the run has {run.state}", basis=ahead.basis)
+        end, least = spent, ahead.known_usd_at_end
+        if live:
+            end = formats.UNKNOWN if least is None else ui.at_least(ahead.usd_at_end, least)
+        how = "P50 of the forecast" if live else f"the run has {run.state}"
+        ui.figure("at_end", end, delta=how, basis=ahead.basis)
         limit = str(ahead.limits)
-        ui.figure("limits", limit, delta="limits.usd sets one" if limit == "none" else used(status))
+        ui.figure("limits", limit, delta="limits.usd sets one" if limit == "none" else used(ahead))
 
 
 def since(run: Run, moments: dict[str, str]) -> str:
@@ -83,22 +108,22 @@ def since(run: Run, moments: dict[str, str]) -> str:
     return f"started {moments['started']}" if run.started_at is not None else f"created {moments['created']}"
 
 
-def used(status: RunStatus) -> str:
+def used(ahead: Forecast) -> str:
     """`12% used` of the limit in dollars, else in hours."""
-    spent, limits = status.forecast.spent, status.forecast.limits
+    spent, limits = ahead.spent, ahead.limits
     if limits.usd:
         least = "at least " if spent.unpriced else ""
         return f"{least}{formats.percent(float(spent.known_usd / limits.usd))} used"
     return f"{formats.percent(float(spent.hours / limits.hours))} used" if limits.hours else ""
 
 
-def problems(status: RunStatus) -> None:
+def problems(run: Run, found: Sequence[Problem]) -> None:
     """What is wrong, and what mends it, as `clusterctl status` says it."""
-    if not status.problems:
+    if not found:
         return
     with st.container(border=True, gap="xxsmall"):
-        icon = ":red[:material/error:]" if status.row.state == "failed" else ":orange[:material/warning:]"
-        for problem in status.problems:
+        icon = ":red[:material/error:]" if run.state == "failed" else ":orange[:material/warning:]"
+        for problem in found:
             st.markdown(f"{icon} {ui.md(problem.what)}")
             if problem.fix.startswith("clusterctl "):
                 st.code(problem.fix, language="sh")

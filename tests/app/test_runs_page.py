@@ -137,6 +137,10 @@ def test_the_simulated_runs_have_idle_shares(open_page: OpenPage) -> None:
     assert set(shown) == {RLCEF, SYNTHESIZE, EVALUATE}
     assert re.search(r"\d+(\.\d)?% ", shown[RLCEF].split("$")[-1])
     assert all("data=simulated" in link for link in links(app))
+    assert "100% 20 of 20" in shown[SYNTHESIZE]
+    page = open_page("run", data="simulated", run=RLCEF)
+    assert figures(page)["At the end"] in shown[RLCEF], "one forecast, on both pages"
+    assert "supervisor" not in words(page)
 
 
 @pytest.mark.usefixtures("stopped_clock")

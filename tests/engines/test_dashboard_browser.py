@@ -31,6 +31,8 @@ from tools.simulated_day.story import EVALUATE, HOURS, RLCEF
 SHOTS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clusterctl-engines" / "screenshots"
 PAGES = (
     "",
+    "run",
+    "overview",
     "plan",
     "gpus",
     "where",
@@ -142,7 +144,8 @@ def truth(home: Path) -> dict[str, dict[str, str]]:
     seconds = [(b.at - a.at).total_seconds() for a, b in pairwise(steps) if b.step == a.step + 1]
     assert run.limit_usd is not None
     return {
-        "": {
+        "run": {"So far": f"${bill:,.0f}", "Progress": f"{steps[-1].step} of {steps[-1].of}"},
+        "overview": {
             "Paid for idle GPUs": f"${idle * USD_PER_GPU_HOUR:,.0f}",
             "Spent": f"${bill:,.0f}",
             "Budget left": f"${run.limit_usd - bill:,.0f}",
@@ -162,7 +165,7 @@ def truth(home: Path) -> dict[str, dict[str, str]]:
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS, ids=str)
-@pytest.mark.parametrize("name", PAGES, ids=lambda name: name or "overview")
+@pytest.mark.parametrize("name", PAGES, ids=lambda name: name or "runs")
 def test_a_page_is_whole(
     name: str, scheme: str, width: int, browser: Browser, address: str, truth: dict[str, dict[str, str]]
 ) -> None:
@@ -183,14 +186,14 @@ def test_a_page_is_whole(
         page.set_viewport_size({"width": width, "height": min(height + 10, 4000)})
         page.wait_for_timeout(300)
         SHOTS.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=SHOTS / f"{name or 'overview'}-{scheme}-{width}.png")
+        page.screenshot(path=SHOTS / f"{name or 'runs'}-{scheme}-{width}.png")
     finally:
         page.close()
 
 
 def test_the_first_figure_is_there_at_once(browser: Browser, address: str) -> None:
     """Warm: from the click to the first figure.  1.2 to 1.6 s where nothing else runs; here others may."""
-    url, shown = f"{address}/?data=simulated", "[data-testid=stMetricValue]"
+    url, shown = f"{address}/overview?data=simulated", "[data-testid=stMetricValue]"
     took = []
     context = browser.new_context()
     for _ in range(4):
@@ -205,7 +208,7 @@ def test_the_first_figure_is_there_at_once(browser: Browser, address: str) -> No
 
 
 def test_hovering_shows_formula_price_and_its_age(browser: Browser, address: str) -> None:
-    page, _ = open_page(browser, f"{address}/?data=simulated")
+    page, _ = open_page(browser, f"{address}/overview?data=simulated")
     spent = page.locator("[data-testid=stMetric]", has_text="Spent")
     spent.locator("[data-testid=stTooltipIcon] button, [data-testid=stTooltipIcon] svg").first.hover()
     tip = page.locator("[data-testid=stTooltipContent]")
@@ -215,7 +218,7 @@ def test_hovering_shows_formula_price_and_its_age(browser: Browser, address: str
 
 
 def test_pages_are_reached_by_keyboard_and_keep_what_was_chosen(browser: Browser, address: str) -> None:
-    page, _ = open_page(browser, f"{address}/?data=simulated&window=6h")
+    page, _ = open_page(browser, f"{address}/overview?data=simulated&window=6h")
     for _ in range(12):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement?.getAttribute('href') ?? ''").partition("?")[0].endswith("/gpus"):
@@ -229,8 +232,29 @@ def test_pages_are_reached_by_keyboard_and_keep_what_was_chosen(browser: Browser
     page.close()
 
 
+@pytest.mark.parametrize("width", [1440, 390])
+def test_runs_lead_to_a_run_and_its_dollars_stay_on_the_screen(width: int, browser: Browser, address: str) -> None:
+    page, complaints = open_page(browser, f"{address}/?data=simulated", width=width)
+    expect(page).to_have_title("Runs · clusterctl")
+    heads = page.locator("table.runs th")
+    dollars = heads.filter(has_text="$ so far").bounding_box()
+    assert dollars is not None
+    assert dollars["x"] + dollars["width"] <= width
+    row = page.locator("table.runs tbody tr", has_text=RLCEF)
+    expect(row).to_contain_text("$10,698")
+    row.get_by_role("link").click()
+    page.wait_for_url(re.compile(rf"/run\?.*run={RLCEF}"), timeout=PATIENCE_MS)
+    settle(page)
+    expect(page).to_have_title("Run · clusterctl")
+    spent = page.locator("[data-testid=stMetric]", has_text="So far").locator("[data-testid=stMetricValue]")
+    expect(spent).to_have_text("$10,698", timeout=PATIENCE_MS)
+    assert "data=simulated" in page.url
+    assert complaints.found == []
+    page.close()
+
+
 def test_a_live_page_changes_in_place(browser: Browser, address: str, home: Path) -> None:
-    page, complaints = open_page(browser, f"{address}/?run=live-run")
+    page, complaints = open_page(browser, f"{address}/overview?run=live-run")
     assert figures(page)["Steps"] == "none yet"
     page.evaluate("window.neverReloaded = true")
     with open_ledger(str(home / "ledger.db")) as ledger:
@@ -257,7 +281,7 @@ def test_an_open_page_says_that_telemetry_has_stopped(browser: Browser, address:
     row = {"at": stopped, "node": "gpu-1", "gpu": "0", "run": "live-run", "seconds": 10.0}
     with open_store(str(home / "telemetry")) as store:
         store.append("gpu", pl.DataFrame([row]))
-    page, complaints = open_page(browser, f"{address}/?run=live-run")
+    page, complaints = open_page(browser, f"{address}/overview?run=live-run")
     page.evaluate("window.neverReloaded = true")
     main = page.locator("[data-testid=stMain]")
     header = main.locator("[data-testid=stCaptionContainer]").first.inner_text()

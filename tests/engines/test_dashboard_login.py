@@ -139,7 +139,7 @@ def log_in(page: Page, site: Site, name: str) -> None:
 
 def see_figures(page: Page, site: Site) -> None:
     expect(page.get_by_role("button", name="Log out")).to_be_visible(timeout=PATIENCE_MS)
-    page.goto(f"{site.url}/?data=simulated")
+    page.goto(f"{site.url}/overview?data=simulated")
     spent = page.locator("[data-testid=stMetric]", has_text="Spent").locator("[data-testid=stMetricValue]")
     expect(spent).to_have_text(re.compile(r"\$\d"), timeout=PATIENCE_MS)
 

@@ -24,6 +24,8 @@ REPO = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPO))
 RUN = "run-7"
 PAGES = {
+    "runs": "all",
+    "run": RUN,
     "overview": "all",
     "plan": RUN,
     "gpus": "all",
@@ -153,7 +155,7 @@ def page_seconds(page: str, window: str) -> dict[str, Any]:
     def asked() -> tuple[float, float]:
         app = AppTest.from_file(str(REPO / "app" / "main.py"), default_timeout=120)
         app.query_params["run"], app.query_params["window"] = PAGES[page], window
-        if page != "overview":
+        if page != "runs":
             app.switch_page(f"views/{page}.py")
         began, used = time.perf_counter(), time.process_time()
         app.run()
