@@ -6,7 +6,7 @@ from typing import cast
 
 import streamlit as st
 
-from app import data, run_rows, run_table, ui
+from app import data, fleet, run_rows, run_table, ui
 from app.view import View
 from clusterctl.ledger.rows import LIVE, RunState
 from clusterctl.ledger.run_search import RunFilter
@@ -59,6 +59,11 @@ def none_found(view: View) -> None:
     """Nothing fits, or nothing has run yet."""
     if data.run_count(view.data):
         st.info("No run fits what is looked for.", icon=":material/search_off:")
+    elif seen := fleet.nodes(view):
+        st.info(
+            f"No run has been started here; {formats.count(len(seen), 'node')} without a run: telemetry measures them."
+        )
+        st.page_link("views/overview.py", label="What their GPUs do and cost", query_params=st.query_params.to_dict())
     else:
         ui.nothing_yet()
 

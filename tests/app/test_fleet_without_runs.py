@@ -57,6 +57,14 @@ def test_overview_prices_gpus_that_no_run_pays_for(open_page: OpenPage, home: Pa
     assert "us-west-2" in words(app).replace("\\", "")
 
 
+def test_the_page_of_runs_leads_to_gpus_without_a_run(open_page: OpenPage, home: Path) -> None:
+    write_fleet(home)
+    app = open_page("runs")
+    assert [error.message for error in app.exception] == []
+    assert "1 node without a run" in words(app)
+    assert "Nothing has run here yet" not in words(app)
+
+
 def test_an_own_price_counts(open_page: OpenPage, home: Path) -> None:
     write_fleet(home)
     (home / "machine-prices.yaml").write_text("machines: [{nodes: 'ip-*', usd_per_gpu_hour: 2}]")
