@@ -23,9 +23,9 @@ BLUE, ORANGE, GREEN, SKY = "#0168A3", "#EEA503", "#0A936B", "#34ABE8"
 VERMILION, PINK, PALE, GREY = "#BE5402", "#D272A8", "#C3C3C3", "#535353"
 PALETTE = (BLUE, ORANGE, GREEN, SKY, VERMILION, PINK, PALE, GREY)
 """Each has a lightness of its own."""
-BACKGROUNDS = {"light": "#FFFFFF", "dark": "#0E1117"}
-"""Streamlit's own."""
-WORDS = {"light": "#31333F", "dark": "#FAFAFA"}
+BACKGROUNDS = {"light": "#FFFFFF", "dark": "#181614"}
+WORDS = {"light": "#1B1C22", "dark": "#FAFAFA"}
+"""Both as in app/.streamlit/config.toml."""
 HEAT_EXTENTS = {"light": [0.0, 0.9], "dark": [0.25, 1.0]}
 """The part of viridis that heat maps have: neither end is near the background, which is what has no data."""
 HEAT_ENDS = {"light": ("#440154", "#BDDF26"), "dark": ("#3B528B", "#FDE725")}
@@ -140,7 +140,7 @@ def stacked(
 
 def bars(frame: pl.DataFrame, *, value: str, label: str, text: str, colours: Mapping[str, str] | None = None) -> None:
     """Lying columns with their amounts written beside them: the longest first."""
-    axis = alt.Axis(labelLimit=170, ticks=False, domain=False)
+    axis = alt.Axis(labelLimit=170, ticks=False, domain=False, labelColor=words_colour())
     y = alt.Y(f"{label}:N", sort=frame[label].to_list(), title=None, axis=axis)
     longest = max(frame[value].drop_nulls(), default=0.0)
     x = alt.X(f"{value}:Q", title=None, axis=None, scale=alt.Scale(domain=[0, longest * 1.35 or 1.0]))
@@ -221,7 +221,6 @@ def heat(
         tooltip=tooltip,
     )
     _of_time(title, chart, 13 * len(rows) + 130)
-    st.caption("No colour: not measured.")
 
 
 def frontier(frame: pl.DataFrame) -> None:

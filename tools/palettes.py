@@ -36,6 +36,8 @@ VISIONS: dict[str, Rgb] = {
 }
 LEAST_DISTANCE, LEAST_GREY, LEAST_CONTRAST = 9.0, 5.0, 4.5
 """Our conventions for the first two: four times what is just noticeable, and a step of grey that a printer shows."""
+FADED = 0.65
+"""How much of the words' colour Streamlit's captions have: what is left of it in a screenshot, 2026-12-01."""
 LEAST_GAP = 15.0
 """L* between the background, which is what has no data, and either end of the scale of a heat map.  Our convention."""
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
@@ -91,11 +93,18 @@ def grey_step(palette: Sequence[str]) -> float:
     return min(high - low for low, high in pairwise(sorted(map(lightness, palette))))
 
 
+def faded(colour: str, background: str) -> str:
+    """A colour that lets so much of the background through."""
+    pairs = ((int(colour[at : at + 2], 16), int(background[at : at + 2], 16)) for at in (1, 3, 5))
+    return "#" + "".join(f"{round(FADED * own + (1 - FADED) * behind):02X}" for own, behind in pairs)
+
+
 def words() -> Iterator[tuple[str, str, str]]:
     """Theme, colour of words, background: of pictures, links and coloured text."""
     theme = tomllib.loads((ROOT / "app" / ".streamlit" / "config.toml").read_text("utf-8"))["theme"]
     for name, background in charts.BACKGROUNDS.items():
         yield name, charts.WORDS[name], background
+        yield f"{name} captions", faded(charts.WORDS[name], background), background
         for key, colour in theme[name].items():
             if key == "linkColor" or key.endswith("TextColor"):
                 yield f"{name} {key}", colour, background

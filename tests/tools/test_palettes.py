@@ -21,6 +21,9 @@ def test_every_category_has_a_colour_of_the_palette(repo: Path) -> None:
     states = [colour for _, colour in charts.STATES.values()]
     assert len(set(states)) == len(states)
     theme = tomllib.loads((repo / "app" / ".streamlit" / "config.toml").read_text("utf-8"))["theme"]
+    for name in ("light", "dark"):
+        assert theme[name]["backgroundColor"] == charts.BACKGROUNDS[name]
+        assert theme[name]["textColor"] == charts.WORDS[name]
     for shown in (states, charts.LINES, theme["chartCategoricalColors"]):
         assert set(shown) <= set(charts.PALETTE)
     named = [file for file in (repo / "app").rglob("*.py") if re.search(r"#[0-9A-Fa-f]{6}\b", file.read_text("utf-8"))]
