@@ -36,7 +36,7 @@ VISIONS: dict[str, Rgb] = {
 }
 LEAST_DISTANCE, LEAST_GREY, LEAST_CONTRAST = 9.0, 5.0, 4.5
 """Our conventions for the first two: four times what is just noticeable, and a step of grey that a printer shows."""
-FADED = 0.65
+FADED = 0.62
 """How much of the words' colour Streamlit's captions have: what is left of it in a screenshot, 2026-12-01."""
 LEAST_GAP = 15.0
 """L* between the background, which is what has no data, and either end of the scale of a heat map.  Our convention."""
