@@ -45,8 +45,8 @@ class RunSearch(Store):
     def label_values(self, name: str) -> tuple[str, ...]:
         """All values of a label, in order."""
         label = self._label(name)
-        query = select(label).where(label.is_not(None)).distinct().order_by(label)
-        return self.transact(lambda connection: tuple(map(str, connection.scalars(query))))
+        query = select(label).where(label.is_not(None)).distinct()
+        return tuple(sorted(map(str, self.transact(lambda connection: connection.scalars(query).all()))))
 
     def _conditions(self, wanted: RunFilter) -> list[ColumnElement[bool]]:
         found: list[ColumnElement[bool]] = [RUNS.c.state.in_(wanted.states)] if wanted.states else []

@@ -19,6 +19,7 @@ from test_ledger_migrations import *  # noqa: F403
 from test_ledger_processes import *  # noqa: F403
 from test_ledger_processes import CHILDREN
 from test_ledger_records import *  # noqa: F403
+from test_run_search import *  # noqa: F403
 
 from clusterctl.errors import StateError
 from clusterctl.ledger import open_ledger
