@@ -152,9 +152,19 @@ def bars(frame: pl.DataFrame, *, value: str, label: str, text: str, colours: Map
 
 
 def lines(
-    title: str, frame: pl.DataFrame, values: Mapping[str, str], *, axis: str = "", x: str = "at", zero: bool = True
+    title: str,
+    frame: pl.DataFrame,
+    values: Mapping[str, str],
+    *,
+    axis: str = "",
+    x: str = "at",
+    zero: bool = True,
+    marks: Mapping[int, str] | None = None,
 ) -> None:
-    """Columns of a frame as lines: name in words → column.  Nulls break a line; its dash tells it from the others."""
+    """Columns of a frame as lines: name in words → column.  Nulls break a line; its dash tells it from the others.
+
+    marks: steps → what is written beside a rule there.
+    """
     order = list(values)
     palette = dict(zip(order, LINES, strict=False))
     long = frame.select(x, *(pl.col(column).cast(pl.Float64).alias(name) for name, column in values.items()))
@@ -178,7 +188,19 @@ def lines(
     if frame.schema[x].is_temporal():
         _of_time(title, chart, LOW)
     else:
-        st.altair_chart(chart.properties(height=LOW))
+        st.altair_chart(alt.layer(chart, *_marks(marks or {}, x)).properties(height=LOW))
+
+
+def _marks(marks: Mapping[int, str], x: str) -> list[alt.Chart]:
+    """Upright rules with their words beside them, one above the other."""
+    if not marks:
+        return []
+    at = pl.DataFrame({"step": list(marks), "words": list(marks.values())})
+    at = at.with_columns(y=4 + 13 * pl.int_range(pl.len()))
+    base = alt.Chart(at).encode(x=alt.X("step:Q", title=x), tooltip=["step", alt.Tooltip("words:N", title="what")])
+    y = alt.Y("y:Q", axis=None, scale=None)
+    words = base.mark_text(align="left", baseline="top", dx=4, fontWeight="bold", color=words_colour(), clip=False)
+    return [base.mark_rule(color=VERMILION, strokeWidth=2, strokeDash=[4, 3]), words.encode(text="words:N", y=y)]
 
 
 def days(frame: pl.DataFrame) -> None:

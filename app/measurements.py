@@ -78,6 +78,12 @@ def history(view: View, nodes: Collection[str], *columns: str) -> pl.DataFrame:
     return _read(view.data, "gpu", (start, end), step=min(view.step_seconds, 600), nodes=nodes, columns=columns)
 
 
+def of_node(view: View, node: str, *columns: str) -> pl.DataFrame:
+    """Rows of the GPUs of one node in the window, in the view's steps, whosever they are."""
+    _, _, start, end = view.key
+    return _read(view.data, "gpu", (start, end), step=view.step_seconds, nodes=(node,), columns=columns)
+
+
 def gpu_seconds(view: View) -> pl.DataFrame:
     """at, node, run, role, reason, seconds (GPU-seconds), gpu_util_pct: the one read of GPUs that pages share."""
     return window(view, "gpu", "node", "run", "role", "reason", "seconds", "gpu_util_pct")

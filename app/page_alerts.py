@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from app import data
+from app import alert_links, data
 from app.accounts import Money
 from app.view import View
 from clusterctl.alerts.gather import Asked, failed_since, gather
@@ -41,6 +41,8 @@ class PageAlert(NamedTuple):
     text: str
     page: str
     """Name of the page's file."""
+    address: dict[str, str]
+    """Words of the page's address: the run and the moment."""
 
 
 class PageAlerts(NamedTuple):
@@ -104,4 +106,5 @@ def _shown(alert: OpenAlert, view: View) -> PageAlert:
     about = "this run" if view.run is not None and alert.run == view.run.run_id else alert.about
     kind = alert.key.rpartition(":")[2] if alert.rule == "training" else ""
     page = PAGES_OF_TRAINING.get(kind, PAGES[alert.rule])
-    return PageAlert(level=alert.level, text=f"{about}: {alert.text}", page=page)
+    address = alert_links.address(view, alert)
+    return PageAlert(level=alert.level, text=f"{about}: {alert.text}", page=page, address=address)

@@ -20,6 +20,7 @@ from app.view import View
 from clusterctl.errors import ClusterctlError
 from clusterctl.ledger.rows import Resource
 from clusterctl.ui import formats
+from clusterctl.ui.csv_text import csv_text
 from clusterctl.ui.formats import UNKNOWN
 from planners.costs.periods import Trend
 
@@ -212,21 +213,45 @@ def live(draw: Callable[[View], None], *, of_one_run: bool = False, ended_too: b
     st.fragment(fragment, run_every=LIVE_SECONDS if again else None)()
 
 
-def table(name: str, rows: pl.DataFrame, first: Iterable[str] = ()) -> None:
+def table(
+    name: str, rows: pl.DataFrame, first: Iterable[str] = (), choose: Callable[[dict[str, Any]], None] | None = None
+) -> None:
     """Rows as a table of labels.toml, after the columns `first`, which are called as they are; others are left out.
 
-    A title that begins with `$` is dollars; moments are shown in the viewer's zone; null is a dash.
+    A title that begins with `$` is dollars; moments are shown in the viewer's zone; null is a dash.  choose: what is
+    done with a row that somebody picks, before the page is drawn anew.
     """
-    labels = {column: {"title": column} for column in first} | LABELS["tables"][name]
-    columns: dict[str, dict[str, Any]] = {
-        column: {"title": said} if isinstance(said, str) else said for column, said in labels.items()
-    }
+    columns = _columns(name, first)
     shown = rows.select(
         pl.col(column).round(said["places"]) if "places" in said else pl.col(column) for column, said in columns.items()
     )
     height: Any = "content" if rows.height <= SHORT_TABLE else 36 * SHORT_TABLE
     config = {column: _column(rows.schema[column], said["title"], said.get("help")) for column, said in columns.items()}
-    st.dataframe(shown, hide_index=True, column_config=config, width="stretch", height=height, placeholder="–")
+    said: dict[str, Any] = {"hide_index": True, "column_config": config, "width": "stretch", "placeholder": "–"}
+    if choose is None:
+        st.dataframe(shown, height=height, **said)
+        return
+    key = f"table {name} {st.session_state.get('choice')}"
+
+    def chosen() -> None:
+        picked = st.session_state[key]["selection"]["rows"]
+        if picked:
+            choose(rows.row(picked[0], named=True))
+            st.session_state[MOVED] = True
+
+    st.dataframe(shown, height=height, key=key, on_select=chosen, selection_mode="single-row", **said)
+
+
+def table_csv(name: str, rows: pl.DataFrame, first: Iterable[str] = ()) -> str:
+    """The same rows as CSV under the same titles; dollars to the cent, other numbers as they are."""
+    titles = [pl.col(column).alias(said["title"]) for column, said in _columns(name, first).items()]
+    return csv_text(rows.select(titles))
+
+
+def _columns(name: str, first: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Columns of a table → what is said of each."""
+    labels = {column: {"title": column} for column in first} | LABELS["tables"][name]
+    return {column: {"title": said} if isinstance(said, str) else said for column, said in labels.items()}
 
 
 def _column(dtype: pl.DataType, title: str, text: str | None) -> Any:  # Streamlit's columns share no type

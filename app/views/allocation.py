@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import polars as pl
 import streamlit as st
 
 from app import accounts, charts, data, fleet, trends, ui
 from app.view import View
+from clusterctl.costs.focus_file import focus_bytes, focus_rows
 from clusterctl.costs.queries import COLUMNS, LABEL, split
 from clusterctl.ui import formats
-from clusterctl.ui.csv_text import csv_text
 from planners.costs.cost_tables import Purpose
 from planners.costs.rounding import rounded
 from planners.costs.spend import by
 
 MOST_ROWS = 15
+CENTS = pl.Decimal(38, 2)
+EXACT = {"exact": "usd", "idle_usd": "idle_usd"}
+"""Column in cents that add up → column of dollars that it is rounded from."""
 FORMULA = (
     "A machine's cost is split by GPU-seconds: busy and idle go to the run and role that held the GPU; what nobody"
     " measured stays with the run that pays. Cost that serves all roles of a run is spread over them in proportion to"
     " their own. Idle cost is never spread. The parts add up to the whole to the cent."
 )
 REASONS = {name: words for name, (words, _) in charts.STATES.items()}
+CSV_HELP = "The whole table in its own words. Text that a spreadsheet would run as a formula has a ' before it."
+FOCUS_VERSION = "1.2"
+FOCUS_HELP = (
+    f"The window in FOCUS {FOCUS_VERSION}, the format of FinOps tools: a row per resource, use and month. Without what"
+    " has no price, which FOCUS can't say, and without estimates of GPUs that no run pays for."
+)
 LOUD_SHARE = 0.1
 """Idle dollars above this share are coloured."""
 
@@ -89,7 +100,7 @@ def grouped(view: View, parts: pl.DataFrame, keys: list[str]) -> None:
     worded = rows.with_columns(pl.col("reason").replace(REASONS)) if "reason" in columns else rows
     words = [pl.col(column) if column == "reason" else pl.col(column).fill_null("none") for column in told]
     worded = worded.with_columns(
-        pl.Series("exact", rounded(rows["usd"].to_list(), 2), dtype=pl.Decimal(38, 2)),
+        *(pl.Series(name, rounded(rows[of].to_list(), 2), dtype=CENTS) for name, of in EXACT.items()),
         name=pl.concat_str(words, separator=" · ", ignore_nulls=True),
         share=pl.col("share") * 100,
     )
@@ -100,7 +111,18 @@ def grouped(view: View, parts: pl.DataFrame, keys: list[str]) -> None:
     if rows.height > MOST_ROWS:
         st.caption(f"The {MOST_ROWS} largest of {rows.height:,}; the table has all")
     ui.table("allocation", worded.head(1000), first=columns)
-    st.download_button("CSV", csv_text(rows), "allocation.csv", "text/csv", icon=":material/download:")
+    with st.container(horizontal=True, gap="small"):
+        text, icon = ui.table_csv("allocation", worded, first=columns), ":material/download:"
+        st.download_button("CSV", text, "allocation.csv", "text/csv", icon=icon, help=CSV_HELP, on_click="ignore")
+        focus, name = partial(focus_csv, view), f"focus-{view.start:%Y%m%d}-{view.end:%Y%m%d}.csv"
+        st.download_button("FOCUS", focus, name, "text/csv", icon=icon, help=FOCUS_HELP, on_click="ignore")
+
+
+def focus_csv(view: View) -> bytes:
+    """What runs paid in the window, in the FOCUS format; made when somebody asks for it."""
+    ledger, store = data.ledger(view.data), data.store(view.data)
+    rows, _ = focus_rows(ledger, store, FOCUS_VERSION, run=view.run_id, since=view.start, until=view.end)
+    return focus_bytes(rows, parquet=False)
 
 
 def capacity(parts: pl.DataFrame) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from app import accounts, charts, data, measurements, ui
+from app import accounts, charts, data, measurements, one_node, ui
 from app.view import View
 
 MOST_ROWS = 64
@@ -80,8 +80,8 @@ def idle(view: View) -> None:
         st.caption("By what they did")
         ui.table("idle_by_reason", by.sort("gpu_hours", descending=True))
     with right:
-        st.caption("By node, the most idle dollars first")
-        ui.table("idle_by_node", worst_nodes(view).head(200))
+        st.caption("By node, the most idle dollars first; pick one to see its GPUs and what ran there")
+        ui.table("idle_by_node", worst_nodes(view).head(200), choose=one_node.choose_node)
 
 
 def work(view: View) -> None:
@@ -120,11 +120,21 @@ def broken(view: View) -> None:
 
 
 def body(view: View) -> None:
+    if node != one_node.ALL:
+        st.button("All nodes", icon=":material/arrow_back:", type="tertiary", on_click=leave)
+        ui.guarded(one_node.body, view, node, gpu)
+        return
     ui.guarded(ui.estimates, view)
     ui.guarded(heat, view, metric)
     for part in (idle, work, broken):
         ui.guarded(part, view)
 
 
+def leave() -> None:
+    one_node.leave()
+    st.session_state[ui.MOVED] = True
+
+
 metric = st.selectbox("Metric", list(METRICS), **ui.kept("metric")) or "utilisation"
+node, gpu = one_node.pick()
 ui.live(body)

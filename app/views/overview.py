@@ -7,7 +7,7 @@ from decimal import Decimal
 import polars as pl
 import streamlit as st
 
-from app import accounts, charts, data, fleet, measurements, page_alerts, trends, ui
+from app import accounts, charts, data, fleet, measurements, page_alerts, time_links, trends, ui
 from app.view import View
 from app.waste import found_savings
 from clusterctl.ledger.rows import LIVE
@@ -184,11 +184,12 @@ def warnings(view: View, found: accounts.Money) -> None:
             ui.fine("No open alerts.")
         for why in unknown:
             st.markdown(f":orange[:material/help:] Not known whether all is right: {ui.md(why)}")
-        for alert in rows:
+        for number, alert in enumerate(rows):
             colour, icon = {"bad": ("red", ":material/error:"), "warn": ("orange", ":material/warning:")}[alert.level]
             text, link = st.columns([6, 1], vertical_alignment="center", gap="small")
             text.markdown(f":{colour}[{icon}] {ui.md(alert.text)}")
-            link.page_link(f"views/{alert.page}.py", label="View details", query_params=st.query_params.to_dict())
+            with link:
+                time_links.link("View details", alert.page, key=f"alert {number} {alert.text}", address=alert.address)
 
 
 def body(view: View) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from app import accounts, charts, data, ui
+from app import accounts, alert_links, charts, data, ui
 from app.view import View
 from clusterctl.ui import formats
 
@@ -77,14 +77,22 @@ def split(use: pl.DataFrame) -> None:
     )
 
 
-def curves(frame: pl.DataFrame) -> None:
-    """Whether it learns, and what drifts, in two columns."""
+def curves(view: View, frame: pl.DataFrame, near: int | None) -> None:
+    """Whether it learns, and what drifts, in two columns; all steps, or those near one; warnings at their steps."""
+    if near is not None:
+        frame = frame.filter((pl.col("step") - near).abs() <= alert_links.NEAR_STEPS)
+        if frame.is_empty():
+            ui.gap(f"Steps near {near}", "the run has reported none of them")
+            return
+        first, last = frame.select(first=pl.col("step").min(), last=pl.col("step").max()).row(0)
+        st.caption(f"Steps {first:,} to {last:,}; choose no step above to see all")
     columns = st.columns(2)
     for position, (title, lines) in enumerate(ui.LABELS["curves"].items()):
         with columns[position % 2]:
             have = {name: column for name, column in lines.items() if column in frame.columns}
             if have:
-                charts.lines(title, frame, have, x="step", zero=len(have) > 1)
+                marks = alert_links.marks(view, frame, have.values())
+                charts.lines(title, frame, have, x="step", zero=len(have) > 1, marks=marks)
             else:
                 ui.gap(title, "the job does not report it")
 
@@ -108,7 +116,8 @@ def body(view: View) -> None:
     ui.guarded(split, use)
     waits(view, use)
     if frame.height:
-        curves(frame)
+        curves(view, frame, None if step is None else int(step))
 
 
+step = st.number_input("Near step", min_value=0, value=None, step=1, placeholder="all steps", **ui.kept("step"))
 ui.live(body, of_one_run=True)

@@ -17,7 +17,7 @@ LABELS = tomllib.loads((APP / "labels.toml").read_text("utf-8"))
 @pytest.mark.parametrize(("call", "section"), [("figure", "figures"), ("table", "tables")])
 def test_labels_are_those_that_pages_use(call: str, section: str) -> None:
     named = set(LABELS[section])
-    source = "\n".join(file.read_text("utf-8") for file in (APP / "views").glob("*.py"))
+    source = "\n".join(file.read_text("utf-8") for file in (*APP.glob("*.py"), *(APP / "views").glob("*.py")))
     used = set(re.findall(rf'ui\.{call}\(\s*"(\w+)"', source))
     assert used <= named
     assert all(f'"{name}"' in source for name in named)
