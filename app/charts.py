@@ -139,16 +139,16 @@ def stacked(
 
 
 def bars(frame: pl.DataFrame, *, value: str, label: str, text: str, colours: Mapping[str, str] | None = None) -> None:
-    """Lying columns with their amounts written beside them: the longest first."""
-    axis = alt.Axis(labelLimit=170, ticks=False, domain=False, labelColor=words_colour())
-    y = alt.Y(f"{label}:N", sort=frame[label].to_list(), title=None, axis=axis)
+    """Lying columns with their amounts beside them, the longest first; each has its name above it, which is never cut."""
+    y = alt.Y(f"{label}:N", sort=frame[label].to_list(), title=None, axis=None)
     longest = max(frame[value].drop_nulls(), default=0.0)
     x = alt.X(f"{value}:Q", title=None, axis=None, scale=alt.Scale(domain=[0, longest * 1.35 or 1.0]))
-    base = alt.Chart(frame).encode(y=y, x=x)
-    drawn = base.mark_bar(cornerRadiusEnd=2)
-    words = base.mark_text(align="left", dx=5, fontWeight="bold", color=words_colour()).encode(text=f"{text}:N")
-    layers = alt.layer(drawn.encode(color=colour(label, colours)) if colours else drawn, words)
-    st.altair_chart(layers.properties(height=34 * max(1, frame.height) + 8))
+    base, ink = alt.Chart(frame).encode(y=y), words_colour()
+    drawn = base.mark_bar(cornerRadiusEnd=2, size=13, yOffset=8).encode(x=x)
+    amounts = base.mark_text(align="left", dx=5, dy=8, fontWeight="bold", color=ink).encode(x=x, text=f"{text}:N")
+    names = base.mark_text(align="left", dy=-8, color=ink).encode(x=alt.value(1), text=f"{label}:N")
+    layers = alt.layer(drawn.encode(color=colour(label, colours)) if colours else drawn, amounts, names)
+    st.altair_chart(layers.properties(height=38 * max(1, frame.height) + 8))
 
 
 def lines(

@@ -106,7 +106,7 @@ def view(data: Data, run: str, chosen: Chosen) -> View:
         now=now,
         finest_seconds=store(data).finest_seconds(start, end),
         large=large,
-        previous=previous if first is not None and first <= previous.start else None,
+        previous=previous if first is not None and first <= previous.start and not large else None,
     )
 
 

@@ -49,6 +49,7 @@ def guard() -> bool:
 
 def choose() -> None:
     """What is looked at, from the sidebar or the address; kept for the page."""
+    time_links.follow()
     with st.sidebar:
         chosen = st.segmented_control(
             "Data",

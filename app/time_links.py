@@ -7,16 +7,24 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from app import data, ui
 from app.time_window import FROM_TO
 from clusterctl.errors import ClusterctlError
 from planners.costs.periods import moment, written
 
+LINKED = "linked"
+"""In the address of a link of ours: it says more than the page."""
+
 
 def set_range(start: datetime, end: datetime) -> None:
     """Look at this time from now on; before the script runs, as widgets can't be changed behind themselves."""
-    st.session_state.update(range_words(start, end))
+    words = range_words(start, end)
+    st.session_state.update(words)
+    with suppress(StreamlitAPIException):  # where its widgets are there already, they write the address
+        for name in ("from", "to"):
+            st.query_params[name] = words[name]
 
 
 def range_words(start: datetime, end: datetime) -> dict[str, str]:
@@ -48,7 +56,15 @@ def dragged(chart: str) -> None:
         st.session_state[ui.MOVED] = True
 
 
-def link(label: str, page: str, *, key: str, address: Mapping[str, str]) -> None:
-    """A way to a page with these words in its address."""
-    if st.button(label, key=key, type="tertiary", on_click=st.session_state.update, args=(dict(address),)):
-        st.switch_page(f"views/{page}.py")
+def link(label: str, page: str, address: Mapping[str, str]) -> None:
+    """A way to a page with these words in its address, beside what is looked at."""
+    words = st.query_params.to_dict() | dict(address) | ({LINKED: "1"} if address else {})
+    st.page_link(f"views/{page}.py", label=label, query_params=words)
+
+
+def follow() -> None:
+    """Let what a link says of the side bar count, before its widgets are drawn: they keep what they had before."""
+    if LINKED in st.query_params:
+        del st.query_params[LINKED]
+        words = st.query_params.to_dict()
+        st.session_state.update({name: words[name] for name in ("run", "window", "from", "to") if name in words})

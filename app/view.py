@@ -35,7 +35,8 @@ class View:
     large: bool = False
     """Whether so many machines are looked at that time is divided more coarsely."""
     previous: Period | None = None
-    """The same period before; None where there is none, or nothing was recorded yet in a part of it."""
+    """The same period before; None where nothing was recorded yet in a part of it, or the view is large: it would
+    double what a page reads."""
 
     @property
     def run_id(self) -> str | None:

@@ -184,12 +184,12 @@ def warnings(view: View, found: accounts.Money) -> None:
             ui.fine("No open alerts.")
         for why in unknown:
             st.markdown(f":orange[:material/help:] Not known whether all is right: {ui.md(why)}")
-        for number, alert in enumerate(rows):
+        for alert in rows:
             colour, icon = {"bad": ("red", ":material/error:"), "warn": ("orange", ":material/warning:")}[alert.level]
             text, link = st.columns([6, 1], vertical_alignment="center", gap="small")
             text.markdown(f":{colour}[{icon}] {ui.md(alert.text)}")
             with link:
-                time_links.link("View details", alert.page, key=f"alert {number} {alert.text}", address=alert.address)
+                time_links.link("View details", alert.page, alert.address)
 
 
 def body(view: View) -> None:

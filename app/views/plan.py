@@ -105,26 +105,38 @@ def stage_part(view: View, plan: Plan, stage: StagePlan, run_id: str) -> None:
 
 
 def waterfall(rows: pl.DataFrame, planned: float, actual: float) -> None:
-    """From the planned step to the actual one: what each phase adds, and what overlap hides or waiting adds."""
+    """From the planned step to the actual one: what each phase adds, and what overlap hides or waiting adds.
+
+    The axis begins below what changes, which is small beside a whole step.
+    """
     steps = [(row["phase"], row["actual"] - row["planned"]) for row in rows.drop_nulls("ratio").iter_rows(named=True)]
     steps.append(("hidden or waiting", actual - planned - sum(change for _, change in steps)))
-    bars, at = [("planned", 0.0, planned, "total")], planned
+    levels = [planned, actual, *(planned + sum(change for _, change in steps[:n]) for n in range(1, len(steps) + 1))]
+    low, high = min(levels), max(levels)
+    floor = max(0.0, low - (high - low or high) / 4)
+    bars, at = [("planned", floor, planned, "total", f"{planned:,.0f} s")], planned
     for name, change in steps:
-        bars.append((name, at, at + change, "longer" if change > 0 else "shorter"))
+        bars.append((name, at, at + change, "longer" if change > 0 else "shorter", f"{change:+,.1f} s"))
         at += change
-    bars.append(("actual", 0.0, actual, "total"))
-    frame = pl.DataFrame(bars, schema=["what", "from", "to", "kind"], orient="row")
+    bars.append(("actual", floor, actual, "total", f"{actual:,.0f} s"))
+    frame = pl.DataFrame(bars, schema=["what", "from", "to", "kind", "text"], orient="row")
+    frame = frame.with_columns(top=pl.max_horizontal("from", "to"))
     colours = {"total": charts.GREY, "longer": charts.VERMILION, "shorter": charts.GREEN}
     overlap = (
         "Phases of different pools overlap: what is hidden behind another phase, or is waiting, stands in the last"
     )
-    st.caption("From the planned to the actual step", help=f"{overlap} column but one.")
+    begins = f"; the axis begins at {floor:,.0f} s" if floor else ""
+    st.caption(f"From the planned to the actual step{begins}", help=f"{overlap} column but one.")
     charts.legend(colours)
-    x = alt.X("what:N", sort=frame["what"].to_list(), title=None, axis=alt.Axis(labelAngle=-30))
-    y = alt.Y("from:Q", title="seconds")
-    tips = ["what", alt.Tooltip("from", format=",.1f"), alt.Tooltip("to", format=",.1f")]
-    chart = alt.Chart(frame).mark_bar().encode(x=x, y=y, y2="to", color=charts.colour("kind", colours), tooltip=tips)
-    st.altair_chart(chart.properties(height=charts.HEIGHT))
+    x = alt.X("what:N", sort=frame["what"].to_list(), title=None, axis=alt.Axis(labelAngle=-30, labelLimit=140))
+    scale = alt.Scale(domain=[floor, high + (high - floor) / 8], zero=False, nice=False)
+    tips: list[Any] = ["what", alt.Tooltip("text:N", title="seconds")]
+    base = alt.Chart(frame).encode(x=x, tooltip=tips)
+    y = alt.Y("from:Q", title="seconds", scale=scale)
+    drawn = base.mark_bar().encode(y=y, y2="to", color=charts.colour("kind", colours))
+    words = base.mark_text(baseline="bottom", dy=-3, fontWeight="bold", color=charts.words_colour())
+    layers = alt.layer(drawn, words.encode(y=alt.Y("top:Q", title="seconds", scale=scale), text="text:N"))
+    st.altair_chart(layers.properties(height=charts.HEIGHT))
 
 
 def body(view: View) -> None:

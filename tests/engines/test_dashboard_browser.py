@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import polars as pl
 import pytest
@@ -294,4 +295,71 @@ def test_an_open_page_says_that_telemetry_has_stopped(browser: Browser, address:
     expect(main.locator("[data-testid=stCaptionContainer]").first).not_to_have_text(header, timeout=2 * PATIENCE_MS)
     assert page.evaluate("window.neverReloaded") is True
     assert complaints.found == []
+    page.close()
+
+
+def selected_window(page: Page) -> dict[str, str]:
+    """Window, from and to of the address."""
+    query = parse_qs(urlsplit(page.url).query)
+    return {name: query[name][0] for name in ("window", "from", "to") if name in query}
+
+
+def test_dragging_over_a_picture_chooses_its_time(browser: Browser, address: str) -> None:
+    page, complaints = open_page(browser, f"{address}/?data=simulated")
+    chart = page.locator("[data-testid=stVegaLiteChart]").last
+    chart.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    box = chart.bounding_box()
+    assert box is not None
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 0.3 * box["width"], y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.5 * box["width"], y, steps=8)
+    page.mouse.up()
+    page.wait_for_url(re.compile("window=from-to"), timeout=PATIENCE_MS, wait_until="commit")
+    settle(page)
+    chosen = selected_window(page)
+    start, end = (datetime.fromisoformat(chosen[name]) for name in ("from", "to"))
+    assert START < start < end < END
+    assert 3 < (end - start) / timedelta(hours=1) < 7, "a fifth of a day's picture, whose axis takes some room"
+    assert start.utcoffset() == timedelta(hours=2), "the address says the moment in any zone"
+    expect(page.locator("[data-testid=stMain]")).to_contain_text("up to 4 Aug")
+    assert complaints.found == []
+    page.close()
+
+
+def test_an_alert_leads_to_its_moment(browser: Browser, address: str) -> None:
+    page, complaints = open_page(browser, f"{address}/?data=simulated")
+    row = page.locator("[data-testid=stHorizontalBlock]", has_text="reward hacking since step").last
+    row.get_by_role("link", name="View details").click()
+    page.wait_for_url(re.compile(r"/pipeline\?.*step=2\d\d"), timeout=PATIENCE_MS, wait_until="commit")
+    settle(page)
+    assert selected_window(page)["window"] == "from-to"
+    expect(page.locator("[data-testid=stMain]")).to_contain_text("choose no step above to see all")
+    assert complaints.found == []
+    page.goto(page.url)
+    settle(page)
+    expect(page.locator("[data-testid=stMain]")).to_contain_text("choose no step above to see all")
+    page.close()
+
+
+def test_a_node_and_a_gpu_are_in_the_address(browser: Browser, address: str) -> None:
+    page, complaints = open_page(browser, f"{address}/gpus?data=simulated&node=gpu-5&gpu=3")
+    main = page.locator("[data-testid=stMain]")
+    expect(main).to_contain_text("GPU 3 of gpu-5")
+    page.get_by_role("button", name="All nodes").click()
+    expect(main).to_contain_text("By node, the most idle dollars first", timeout=PATIENCE_MS)
+    assert "node=" not in page.url
+    assert complaints.found == []
+    page.close()
+
+
+@pytest.mark.parametrize(("button", "column"), [("CSV", '"$"|\\$'), ("FOCUS", "BilledCost")])
+def test_allocation_is_downloaded(button: str, column: str, browser: Browser, address: str) -> None:
+    page, _ = open_page(browser, f"{address}/allocation?data=simulated&run=all")
+    with page.expect_download(timeout=PATIENCE_MS) as download:
+        page.get_by_role("button", name=button, exact=True).click()
+    head, *rows = Path(download.value.path()).read_text("utf-8").splitlines()
+    assert re.search(column, head)
+    assert rows
     page.close()
