@@ -139,7 +139,7 @@ def stacked(
 
 
 def bars(frame: pl.DataFrame, *, value: str, label: str, text: str, colours: Mapping[str, str] | None = None) -> None:
-    """Lying columns with their amounts beside them, the longest first; each has its name above it, which is never cut."""
+    """Lying columns with their amounts beside them, the longest first; above each its name, which is never cut."""
     y = alt.Y(f"{label}:N", sort=frame[label].to_list(), title=None, axis=None)
     longest = max(frame[value].drop_nulls(), default=0.0)
     x = alt.X(f"{value}:Q", title=None, axis=None, scale=alt.Scale(domain=[0, longest * 1.35 or 1.0]))
