@@ -61,7 +61,7 @@ def body(view: View) -> None:
     links(run)
     where(view, run)
     events(view, run)
-    ui.guarded(logs, opened)
+    ui.guarded(logs, view, opened)
 
 
 def simulated_problems(view: View, run: Run, known: run_rows.KnownRun) -> Sequence[Problem]:
@@ -126,7 +126,7 @@ def problems(run: Run, found: Sequence[Problem]) -> None:
         for problem in found:
             st.markdown(f"{icon} {ui.md(problem.what)}")
             if problem.fix.startswith("clusterctl "):
-                st.code(problem.fix, language="sh")
+                st.code(problem.fix, language="sh", wrap_lines=True)
             elif problem.fix:
                 st.caption(ui.md(problem.fix))
 
@@ -178,13 +178,14 @@ def events(view: View, run: Run) -> None:
         st.caption(f"The newest {MOST_EVENTS}; `clusterctl events {ui.md(run.run_id)}` prints all.")
 
 
-def logs(opened: OpenRun) -> None:
+def logs(view: View, opened: OpenRun) -> None:
     """The last lines of each role."""
     st.subheader("Last lines of its logs", anchor=False)
     said = {role: last_lines(opened, role, LOG_LINES) for role in roles_with_logs(opened)}
     said = {role: lines for role, lines in said.items() if lines}
     if not said:
-        ui.gap("Logs", f"none is in {opened.folder.logs}; `clusterctl logs {opened.run_id}` asks the run's place")
+        asks = f"none is in {opened.folder.logs}; clusterctl logs {opened.run_id} asks the run's place"
+        ui.gap("Logs", "a simulated run has none" if view.simulated else asks)
         return
     for tab, lines in zip(st.tabs(list(said)), said.values(), strict=True):
         text = [f"{line.at.astimezone(ui.zone()):%H:%M:%S} " if line.at else "" for line in lines]
