@@ -305,7 +305,7 @@ def selected_window(page: Page) -> dict[str, str]:
 
 
 def test_dragging_over_a_picture_chooses_its_time(browser: Browser, address: str) -> None:
-    page, complaints = open_page(browser, f"{address}/?data=simulated")
+    page, complaints = open_page(browser, f"{address}/overview?data=simulated")
     chart = page.locator("[data-testid=stVegaLiteChart]").last
     chart.scroll_into_view_if_needed()
     page.wait_for_timeout(500)
@@ -329,7 +329,7 @@ def test_dragging_over_a_picture_chooses_its_time(browser: Browser, address: str
 
 
 def test_an_alert_leads_to_its_moment(browser: Browser, address: str) -> None:
-    page, complaints = open_page(browser, f"{address}/?data=simulated")
+    page, complaints = open_page(browser, f"{address}/overview?data=simulated")
     row = page.locator("[data-testid=stHorizontalBlock]", has_text="reward hacking since step").last
     row.get_by_role("link", name="View details").click()
     page.wait_for_url(re.compile(r"/pipeline\?.*step=2\d\d"), timeout=PATIENCE_MS, wait_until="commit")
