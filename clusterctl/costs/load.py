@@ -61,7 +61,7 @@ def read_estimates(
         *(costs.source, made.role, made.kind, made.provider, made.address),
     ).join_from(COSTS, RESOURCES, made.resource_id == costs.resource_id)
     query = query.join(RUNS, RUNS.c.run_id == costs.run_id).where(*_wanted(run, since, until))
-    rows = frame(ledger, query.order_by(costs.run_id, costs.resource_id, costs.from_at))
+    rows = frame(ledger, query)
     own = {name.replace("-", "_"): tag(name) for name in TAGS}
     with explained(ledger):
         return (
@@ -81,6 +81,7 @@ def read_estimates(
             )
             .select(CHARGES.names())
             .cast(CHARGES)
+            .sort("run", "resource", "from_at")
         )
 
 
@@ -164,8 +165,9 @@ def _moments(*columns: ColumnElement[Any]) -> list[ColumnElement[str]]:
 
 def frame(ledger: Ledger, query: Select[Any]) -> pl.DataFrame:
     """Rows as a frame of text, and of MOMENTS; SQLAlchemy's types would cost seconds for 100,000 runs."""
-    rows = ledger.transact(lambda connection: [tuple(row) for row in connection.execute(query)])
     names = [str(column.key) for column in query.selected_columns]
+    plain = query.with_only_columns(*(type_coerce(column, Text).label(column.key) for column in query.selected_columns))
+    rows = ledger.transact(lambda connection: [tuple(row) for row in connection.execute(plain).all()])
     schema = {name: None if name in MOMENTS else pl.String for name in names}
     moments = [name for name in names if name in MOMENTS]
     with explained(ledger):

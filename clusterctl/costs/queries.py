@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 import polars as pl
 from sqlalchemy import select
@@ -21,7 +22,7 @@ from planners.costs.cost_tables import BILLED, ESTIMATE, GPU_USAGE
 from planners.costs.spend import Spend, by, spend, within
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Account:
     """Who used the money and for what.  `planners.costs.spend.by(account.parts, "team", "use")` groups it."""
 
@@ -32,7 +33,7 @@ class Account:
     unmeasured: tuple[str, ...] = ()
     """Why nobody measured the GPUs of some machines."""
 
-    @property
+    @cached_property
     def spend(self) -> Spend:
         return spend(self.parts)
 
