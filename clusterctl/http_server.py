@@ -35,6 +35,8 @@ from clusterctl.http_request import (
 IDLE_SECONDS, HEAD_SECONDS, BODY_SECONDS, SEND_SECONDS, LINGER_SECONDS = 60.0, 10.0, 60.0, 60.0, 2.0
 """Most that a connection may wait for another request; and that a head, a body and an answer may take as a whole."""
 _CHUNK_BYTES = 1 << 16
+SMALL_BYTES = 1 << 16
+"""Of an answer: given though large bodies hold the whole budget, so that `/metrics` answers then too."""
 
 
 class Budget:
@@ -144,7 +146,7 @@ class _Connection(socketserver.BaseRequestHandler):
                 keep_alive = request.keep_alive
                 answer = self.server.handle(request)
                 del request
-                take(len(answer.body))
+                take(max(len(answer.body) - SMALL_BYTES, 0))
             except Refused as refused:
                 answer = refusal(refused.status, refused.detail)
             except ClusterctlError as error:
