@@ -7,7 +7,7 @@ nodes are asked of the cloud first, and are billed by the cloud's own times.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,7 +103,9 @@ class CloudTarget(KubernetesTarget):
         instances = pools.look()
         wanted = [nodes.requests[name] for name in nodes.wanted]
         by_pool = pools.by_pool(wanted)
-        nodes.book.look(by_pool, instances, seen.at)
+        # Google and Azure show no machine that has ended: it is billed until the last listing that had it.
+        listed_at = seen.at - timedelta(seconds=pools.listing_age_seconds())
+        nodes.book.look(by_pool, instances, listed_at)
         pods = by_id(seen.machines)
         for name, requests in by_pool.items():
             nodes.refuse(requests, pools.problem(name))

@@ -77,6 +77,10 @@ class CloudPools:
             self._looked = self._clock()
         return self._instances
 
+    def listing_age_seconds(self) -> float:
+        """How long ago the cloud said what `look` returns."""
+        return self._clock() - self._looked
+
     def problem(self, pool: str) -> str:
         """Why a pool has fewer nodes than were asked for, in the cloud's own words; empty = nothing is wrong."""
         return self._refusals.get(pool) or self._problems.get(pool, "")

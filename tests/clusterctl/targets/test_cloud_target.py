@@ -103,6 +103,13 @@ def test_pods_are_asked_for_once_the_nodes_of_their_pool_have_joined(
     assert key.startswith("launch cctl-rl-1-")
     assert task["pod_config"]["spec"]["nodeSelector"] == {"clusterctl.dev/pool": CPU}
     assert task["remote_identity"] == "clusterctl-jobs", "which may use the bucket"
+    pools, held = target._pools(run), target._nodes(run).book.held
+    shown_at, looked = held[asked[0].resource_id].seen, pools._looked
+    monkeypatch.setattr(pools, "_clock", lambda: looked + 5.0)
+    monkeypatch.setattr(target.place.shell, "now", lambda: START.timestamp() + 65, raising=False)
+    target.observe(run)
+    late = (held[asked[0].resource_id].seen - shown_at).total_seconds()
+    assert abs(late) < 2, "seen when the cloud listed it, not when its listing was read again"
     target.apply(run, [], make=False)
     assert account.sizes == {CPU: 0}, "at the end and at every limit"
 
