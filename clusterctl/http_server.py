@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 
 from clusterctl.access import require_token
@@ -35,8 +36,8 @@ from clusterctl.http_request import (
 IDLE_SECONDS, HEAD_SECONDS, BODY_SECONDS, SEND_SECONDS, LINGER_SECONDS = 60.0, 10.0, 60.0, 60.0, 2.0
 """Most that a connection may wait for another request; and that a head, a body and an answer may take as a whole."""
 _CHUNK_BYTES = 1 << 16
-SMALL_BYTES = 1 << 16
-"""Of an answer: given though large bodies hold the whole budget, so that `/metrics` answers then too."""
+SPARE_BYTES, SPARE_SHARE = 1 << 20, 8
+"""Of the budget, bodies leave this to answers, at most the eighth part of it: `/metrics` answers when they hold all else."""
 
 
 class Budget:
@@ -46,14 +47,14 @@ class Budget:
         self._left_bytes, self._lock = total_bytes, threading.Lock()
 
     @contextmanager
-    def holder(self) -> Iterator[Callable[[int], None]]:
-        """A function that takes bytes, or raises Refused; the end gives all of them back."""
+    def holder(self) -> Iterator[Callable[..., None]]:
+        """A function that takes bytes and leaves some to spare, or raises Refused; the end gives all of them back."""
         taken_bytes = 0
 
-        def take(num_bytes: int) -> None:
+        def take(num_bytes: int, spare: int = 0) -> None:
             nonlocal taken_bytes
             with self._lock:
-                if num_bytes > self._left_bytes:
+                if num_bytes > self._left_bytes - spare:
                     raise Refused(HTTPStatus.GATEWAY_TIMEOUT, "too many large requests at once; come again")
                 self._left_bytes -= num_bytes
                 taken_bytes += num_bytes
@@ -89,6 +90,7 @@ class HttpServer(socketserver.ThreadingTCPServer):
         require_token(address[0], token)
         self.handle, self.token, self.open_paths, self.max_body_bytes = handle, token, open_paths, max_body_bytes
         self.budget, self._connections = Budget(max_bytes_in_flight), threading.Semaphore(max_connections)
+        self.spare_bytes = min(SPARE_BYTES, max_bytes_in_flight // SPARE_SHARE)
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         try:
             super().__init__(address, _Connection)
@@ -140,13 +142,13 @@ class _Connection(socketserver.BaseRequestHandler):
         keep_alive = False
         with self.server.budget.holder() as take:
             try:
-                request = self._request(take)
+                request = self._request(partial(take, spare=self.server.spare_bytes))
                 if request is None:
                     return False
                 keep_alive = request.keep_alive
                 answer = self.server.handle(request)
                 del request
-                take(max(len(answer.body) - SMALL_BYTES, 0))
+                take(len(answer.body))
             except Refused as refused:
                 answer = refusal(refused.status, refused.detail)
             except ClusterctlError as error:

@@ -161,7 +161,7 @@ def test_neither_expected_values_nor_hidden_arguments_are_in_reach_of_the_visibl
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The patterns don't match themselves; that the search works is shown by an argument of a visible test."""
-    monkeypatch.setattr(judge, "CPU_SECONDS_LIMIT", 5.0)
+    monkeypatch.setattr(judge, "CPU_SECONDS_LIMIT", 20.0)
 
     class Told:
         """What the program finds, as what it returns."""
