@@ -37,7 +37,7 @@ IDLE_SECONDS, HEAD_SECONDS, BODY_SECONDS, SEND_SECONDS, LINGER_SECONDS = 60.0, 1
 """Most that a connection may wait for another request; and that a head, a body and an answer may take as a whole."""
 _CHUNK_BYTES = 1 << 16
 SPARE_BYTES, SPARE_SHARE = 1 << 20, 8
-"""Of the budget, bodies leave this to answers, at most the eighth part of it: `/metrics` answers when they hold all else."""
+"""Bodies leave that much of the budget to answers, an eighth at most: `/metrics` answers when they hold the rest."""
 
 
 class Budget:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sandbox_serving import serving
 
-from clusterctl.jobs import judge
+from clusterctl.jobs import judge, sandbox_client
 from clusterctl.jobs.judge import Ending, JudgedProblem, Judgement, Outcome, reward
 from clusterctl.jobs.sandbox_client import SandboxClient
 from clusterctl.sandbox import languages
@@ -162,6 +162,7 @@ def test_neither_expected_values_nor_hidden_arguments_are_in_reach_of_the_visibl
 ) -> None:
     """The patterns don't match themselves; that the search works is shown by an argument of a visible test."""
     monkeypatch.setattr(judge, "CPU_SECONDS_LIMIT", 20.0)
+    monkeypatch.setattr(sandbox_client, "CPU_SECONDS_BACKSTOP", 20.0)
 
     class Told:
         """What the program finds, as what it returns."""
