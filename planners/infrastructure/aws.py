@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from planners.infrastructure import aws_fleets as fleets
 from planners.infrastructure import aws_machines as machines
 from planners.infrastructure.aws_disks import disk
 from planners.infrastructure.bill import ResourceBill
@@ -145,10 +146,10 @@ def _endpoint(bill: ResourceBill) -> None:
 PRICERS: Final[dict[str, Pricer]] = {
     "ec2:instance": machines.instance,
     "ec2:spotinstancerequest": machines.spot_request,
-    "autoscaling:group": machines.auto_scaling_group,
-    "ec2:fleet": machines.ec2_fleet,
-    "ec2:spotfleetrequest": machines.spot_fleet,
-    "eks:nodegroup": machines.node_group,
+    "autoscaling:group": fleets.auto_scaling_group,
+    "ec2:fleet": fleets.ec2_fleet,
+    "ec2:spotfleetrequest": fleets.spot_fleet,
+    "eks:nodegroup": fleets.node_group,
     "ec2:capacityreservation": machines.capacity_reservation,
     "ec2:capacityblockreservation": machines.capacity_block,
     "ec2:dedicatedhost": unpriced("dedicated host"),

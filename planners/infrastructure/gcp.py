@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from planners.infrastructure import gcp_disks as disks
 from planners.infrastructure import gcp_machines as machines
+from planners.infrastructure import gke
 from planners.infrastructure.bill import ResourceBill
 from planners.infrastructure.kinds import names
 from planners.infrastructure.properties import Number
@@ -18,16 +20,16 @@ def _disk(bill: ResourceBill) -> None:
     own = bill.properties
     regional = bill.resource.type.endswith(":RegionDisk")
     kind = own.get("type")
-    machines.disk(bill, "disk", own.number("size"), kind, regional=regional)
+    disks.disk(bill, "disk", own.number("size"), kind, regional=regional)
     if not isinstance(kind, str):
         return
     kind = kind.rpartition("/")[2]
     iops, speed = own.number("provisionedIops"), own.number("provisionedThroughput")
     if kind == "hyperdisk-balanced":
-        extra = _over(iops, machines.HYPERDISK_FREE_IOPS)
+        extra = _over(iops, disks.HYPERDISK_FREE_IOPS)
         if extra is not None:
             bill.item("IOPS over 3,000", "block_hyperdisk_balanced_iops_over_3000", extra, unit="IOPS-month")
-        extra = _over(speed, machines.HYPERDISK_FREE_MBPS)
+        extra = _over(speed, disks.HYPERDISK_FREE_MBPS)
         if extra is not None:
             bill.item("MB/s over 140", "block_hyperdisk_balanced_throughput_over_140", extra, unit="MBps-month")
     elif kind in ("hyperdisk-extreme", "pd-extreme") and iops is not None:
@@ -137,8 +139,8 @@ PRICERS: Final[dict[str, Pricer]] = {
     "compute:instancegroupmanager": machines.group,
     "compute:regioninstancegroupmanager": machines.group,
     "compute:reservation": _reservation,
-    "container:cluster": machines.cluster,
-    "container:nodepool": machines.node_pool,
+    "container:cluster": gke.cluster,
+    "container:nodepool": gke.node_pool,
     "compute:disk": _disk,
     "compute:regiondisk": _disk,
     "compute:snapshot": by_use(("what it holds", "snapshot_standard")),
