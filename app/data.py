@@ -37,6 +37,8 @@ from planners.costs.periods import Period, before
 from planners.plan.value import Plan
 
 ALL_RUNS = "all"
+ALL_WORDS = (ALL_RUNS, "all runs")
+"""What people write for all runs: the option, and what the header calls them."""
 NEWEST = "newest"
 PICKABLE = 50
 """Runs that the picker lists; any other is found by typing the beginning of its id."""
@@ -88,7 +90,7 @@ def view(data: Data, run: str, chosen: Chosen) -> View:
     nothing can have happened, and StateError.
     """
     now = now_of(data)
-    of_run = None if run == ALL_RUNS else _newest(data) if run == NEWEST else ledger(data).get_run(run)
+    of_run = None if run in ALL_WORDS else _newest(data) if run == NEWEST else ledger(data).get_run(run)
     began = None if of_run is None else of_run.started_at or of_run.created_at
     period = period_of(chosen, now, began=began, ended=None if of_run is None else of_run.ended_at)
     start, end = period or Period(known_since(data) or now - timedelta(days=30), now)

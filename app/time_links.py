@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any, get_args
 
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 from app import data, ui
-from app.time_window import FROM_TO
+from app.time_window import FROM_TO, WINDOWS
+from app.view import Data
 from clusterctl.errors import ClusterctlError
 from planners.costs.periods import moment, written
 
@@ -56,15 +58,21 @@ def dragged(chart: str) -> None:
         st.session_state[ui.MOVED] = True
 
 
-def link(label: str, page: str, address: Mapping[str, str]) -> None:
-    """A way to a page with these words in its address, beside what is looked at."""
-    words = st.query_params.to_dict() | dict(address) | ({LINKED: "1"} if address else {})
-    st.page_link(f"views/{page}.py", label=label, query_params=words)
+def link(label: str, page: str, address: Mapping[str, str] | None = None, **look: Any) -> None:
+    """A way to a page with these words in its address, beside what is looked at.  look: options of `st.page_link`."""
+    words = st.query_params.to_dict() | dict(address or {}) | {LINKED: "1"}
+    st.page_link(f"views/{page}.py", label=label, query_params=words, **look)
 
 
 def follow() -> None:
-    """Let what a link says of the side bar count, before its widgets are drawn: they keep what they had before."""
+    """Let what a link says of the side bar count, before its widgets are drawn.
+
+    They keep what they had before, and the browser sends that beside the words of the link, which are the last.
+    """
     if LINKED in st.query_params:
         del st.query_params[LINKED]
         words = st.query_params.to_dict()
-        st.session_state.update({name: words[name] for name in ("run", "window", "from", "to") if name in words})
+        known = {"data": get_args(Data), "window": WINDOWS}
+        wanted = {name: words[name] for name in ("data", "run", "window", "from", "to") if name in words}
+        kept: dict[str | int, str] = {name: word for name, word in wanted.items() if word in known.get(name, {word})}
+        st.session_state.update(kept)

@@ -173,7 +173,8 @@ def cheaper(view: View) -> None:
             text, link = st.columns([6, 1], vertical_alignment="center", gap="small")
             amount = f"{ui.usd(one.usd_a_day)} a day"
             text.markdown(f":blue[:material/savings:] {ui.md(one.what)}: **{ui.md(amount)}**", help=ui.md(one.how))
-            link.page_link("views/where.py", label="View details", query_params=st.query_params.to_dict())
+            with link:
+                time_links.link("View details", "where")
 
 
 def warnings(view: View, found: accounts.Money) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 import streamlit as st
 
-from app import data, page_alerts, run_place, run_rows, ui
+from app import data, page_alerts, run_place, run_rows, time_links, ui
 from app.view import Data, View
 from clusterctl.errors import ClusterctlError
 from clusterctl.ledger.rows import LIVE, Resource, Run
@@ -133,11 +133,10 @@ def problems(run: Run, found: Sequence[Problem]) -> None:
 
 def links(run: Run) -> None:
     """The other pages, of this run."""
-    query = st.query_params.to_dict() | {"run": run.run_id}
     with st.container(horizontal=True, gap="small"):
         for name in OTHER_PAGES:
             title, icon = ui.LABELS["pages"][name]
-            st.page_link(f"views/{name}.py", label=title, icon=icon, query_params=query, width="content")
+            time_links.link(title, name, {"run": run.run_id}, icon=icon, width="content")
 
 
 def where(view: View, run: Run) -> None:

@@ -6,7 +6,7 @@ from typing import cast
 
 import streamlit as st
 
-from app import data, fleet, run_rows, run_table, ui
+from app import data, fleet, run_rows, run_table, time_links, ui
 from app.view import View
 from clusterctl.ledger.rows import LIVE, RunState
 from clusterctl.ledger.run_search import RunFilter
@@ -63,7 +63,7 @@ def none_found(view: View) -> None:
         st.info(
             f"No run has been started here; {formats.count(len(seen), 'node')} without a run: telemetry measures them."
         )
-        st.page_link("views/overview.py", label="What their GPUs do and cost", query_params=st.query_params.to_dict())
+        time_links.link("What their GPUs do and cost", "overview")
     else:
         ui.nothing_yet()
 

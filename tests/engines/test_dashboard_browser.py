@@ -335,6 +335,7 @@ def test_an_alert_leads_to_its_moment(browser: Browser, address: str) -> None:
     page.wait_for_url(re.compile(r"/pipeline\?.*step=2\d\d"), timeout=PATIENCE_MS, wait_until="commit")
     settle(page)
     assert selected_window(page)["window"] == "from-to"
+    assert {name: len(words) for name, words in parse_qs(urlsplit(page.url).query).items() if len(words) > 1} == {}
     expect(page.locator("[data-testid=stMain]")).to_contain_text("choose no step above to see all")
     assert complaints.found == []
     page.goto(page.url)
