@@ -11,22 +11,32 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from clusterctl.errors import ClusterctlError, Infeasible, SpecError, StateError
+from clusterctl.errors import SpecError, StateError
 from clusterctl.json_text import json_text
-from clusterctl.plan_service import Planner, Worlds
+from clusterctl.plan_service import Worlds
 from clusterctl.review.book_ends import BookEnds
 from clusterctl.review.changed import ChangedSpec, SpecText
 from clusterctl.review.checkout import Checkout
-from clusterctl.review.drivers import cost_drivers, plans_for_drivers
+from clusterctl.review.drivers import plans_for_drivers
+from clusterctl.review.plan_jobs import (
+    FindDrivers,
+    MakePlans,
+    PlanKey,
+    Planned,
+    find_drivers,
+    make_plans,
+    plan_key,
+    planner,
+    sentence,
+)
 from clusterctl.review.price_drift import drift_since, drift_since_plan
 from clusterctl.review.tree_files import TreeFiles
 from clusterctl.review.trees import Tree, shown_path
 from clusterctl.review.two_processes import do_all
-from clusterctl.review.value import Driver, SpecChange
+from clusterctl.review.value import SpecChange
 from clusterctl.specfile.plan_file import parse_plan
 from clusterctl.specfile.spec_file import check_spec
 from clusterctl.specfile.yaml_file import parse_yaml
@@ -45,8 +55,6 @@ AMOUNTS: Any = {
 }
 """Of a spec: what leaves the time of a unit of work on each fleet as it is."""
 TITLES = ("base", "head")
-_Key = tuple[str, Path | None]
-"""What a spec says, and the price book."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,36 +66,6 @@ class _End:
     """Of a plan file."""
     problem: str = ""
     line: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Planned:
-    plan: Plan | None = None
-    problem: str = ""
-    is_infeasible: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _MakePlans:
-    """A job: plans of specs that are alike, so that much of the search is worked out once."""
-
-    specs: list[RunSpec]
-    path: str
-    """Of the file that the first is in, for messages."""
-    now: datetime
-    book: Path | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _FindDrivers:
-    """A job: what moved the dollars."""
-
-    base: RunSpec
-    head: RunSpec
-    usd_base: float
-    usd_change: float
-    now: datetime
-    book: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +94,7 @@ def compare_specs(
 
     Raises StateError when a file of ours is damaged, such as the price book.
     """
-    before, worlds = _planner(now, books.base).worlds, _planner(now, books.head).worlds
+    before, worlds = planner(now, books.base).worlds, planner(now, books.head).worlds
     every = [
         _Pair(changed=c, base=_end(c.base, checkout.base, before), head=_end(c.head, checkout.head, worlds))
         for c in changed
@@ -124,12 +102,12 @@ def compare_specs(
     pairs = [pair for pair in every if books.changed or not pair.says_the_same]
     jobs = _jobs(pairs, now, books)
     with progress("planning both ends", total=len(jobs)) as advance:
-        planned: dict[_Key, _Planned] = {}
-        for plans in do_all(pool, _make_plans, jobs, lambda: advance(1)):
+        planned: dict[PlanKey, Planned] = {}
+        for plans in do_all(pool, make_plans, jobs, lambda: advance(1)):
             planned |= plans
         changes = [_change(p, _of(p.base, planned, books.base), _of(p.head, planned, books.head)) for p in pairs]
         wanted = _worth_drivers(changes, pairs, now, books.base)
-        found = do_all(pool, _find_drivers, list(wanted.values()), lambda: None)
+        found = do_all(pool, find_drivers, list(wanted.values()), lambda: None)
     for index, drivers in zip(wanted, found, strict=True):
         changes[index] = replace(changes[index], drivers=drivers)
     if with_price_drift:
@@ -138,18 +116,18 @@ def compare_specs(
     return tuple(changes), (*notes, *_without_drivers(changes))
 
 
-def _jobs(pairs: Sequence[_Pair], now: datetime, books: BookEnds) -> list[_MakePlans]:
+def _jobs(pairs: Sequence[_Pair], now: datetime, books: BookEnds) -> list[MakePlans]:
     """Each spec once, whichever files say it, beside those that differ from it in amounts and limits alone."""
-    known, jobs, job_of = set[_Key](), list[_MakePlans](), dict[_Key, _MakePlans]()
+    known, jobs, job_of = set[PlanKey](), list[MakePlans](), dict[PlanKey, MakePlans]()
     for pair in pairs:
         for end, book in ((pair.base, books.base), (pair.head, books.head)):
-            if end.spec is None or _key(end.spec, book) in known:
+            if end.spec is None or plan_key(end.spec, book) in known:
                 continue
-            known.add(_key(end.spec, book))
+            known.add(plan_key(end.spec, book))
             alike = (end.spec.model_dump_json(exclude=AMOUNTS), book)
             job = job_of.get(alike)
             if job is None or len(job.specs) >= MOST_IN_A_JOB:
-                job = _MakePlans(specs=[], path=shown_path(pair.changed.path), now=now, book=book)
+                job = MakePlans(specs=[], path=shown_path(pair.changed.path), now=now, book=book)
                 job_of[alike] = job
                 jobs.append(job)
             job.specs.append(end.spec)
@@ -175,13 +153,7 @@ def _end(text: SpecText | None, tree: Tree, worlds: Worlds) -> _End:
     except (SpecError, StateError) as error:
         if isinstance(error, StateError) and text.kind == "spec":
             raise  # not the file, but the price book is damaged
-        return _End(stored=stored, problem=_sentence(error, name), line=_line(error.message, name))
-
-
-def _sentence(error: ClusterctlError, name: str) -> str:
-    """One message: what is wrong and the way on; not the file's name, which stands before it, nor the line of it."""
-    message = re.sub(rf"^{re.escape(name)}(:\d+:\d+)?: ", "", error.message)
-    return f"{message} ({error.hint})" if error.hint else message
+        return _End(stored=stored, problem=sentence(error, name), line=_line(error.message, name))
 
 
 def _line(message: str, name: str) -> int | None:
@@ -190,35 +162,11 @@ def _line(message: str, name: str) -> int | None:
     return int(found[1]) if found else None
 
 
-@cache
-def _planner(now: datetime, book: Path | None) -> Planner:
-    """One a process: its plans share what is read."""
-    return Planner(now=now, book=book)
+def _of(end: _End, planned: Mapping[PlanKey, Planned], book: Path | None) -> Planned:
+    return Planned() if end.spec is None else planned[plan_key(end.spec, book)]
 
 
-def _key(spec: RunSpec, book: Path | None) -> _Key:
-    return spec.model_dump_json(), book
-
-
-def _make_plans(job: _MakePlans) -> dict[_Key, _Planned]:
-    """The plans by what their specs say."""
-    return {_key(spec, job.book): _plan(job, spec) for spec in job.specs}
-
-
-def _of(end: _End, planned: Mapping[_Key, _Planned], book: Path | None) -> _Planned:
-    return _Planned() if end.spec is None else planned[_key(end.spec, book)]
-
-
-def _plan(job: _MakePlans, spec: RunSpec) -> _Planned:
-    try:
-        return _Planned(plan=_planner(job.now, job.book).plan_spec(spec, label=job.path, is_brief=True))
-    except Infeasible as error:
-        return _Planned(problem=_sentence(error, job.path), is_infeasible=True)
-    except SpecError as error:
-        return _Planned(problem=_sentence(error, job.path))
-
-
-def _change(pair: _Pair, before: _Planned, after: _Planned) -> SpecChange:
+def _change(pair: _Pair, before: Planned, after: Planned) -> SpecChange:
     changed, base, head = pair.changed, pair.base, pair.head
     path = shown_path(changed.path)
     old = shown_path(changed.base.path) if changed.base else ""
@@ -242,10 +190,10 @@ def _change(pair: _Pair, before: _Planned, after: _Planned) -> SpecChange:
 
 def _worth_drivers(
     changes: Sequence[SpecChange], pairs: Sequence[_Pair], now: datetime, book: Path | None
-) -> dict[int, _FindDrivers]:
+) -> dict[int, FindDrivers]:
     """By number of the change: those whose dollars moved, the most moved first, as far as MOST_DRIVER_PLANS reach."""
     moved = [(i, c.difference.usd_change) for i, c in enumerate(changes) if c.difference is not None]
-    plans, found = 0, dict[int, _FindDrivers]()
+    plans, found = 0, dict[int, FindDrivers]()
     for index, usd_change in sorted(moved, key=lambda each: -abs(each[1] or 0.0)):
         base, head, before = pairs[index].base.spec, pairs[index].head.spec, changes[index].before
         if not usd_change or before is None or base is None or head is None:
@@ -253,21 +201,10 @@ def _worth_drivers(
         needed = plans_for_drivers(base, head)
         if plans + needed <= MOST_DRIVER_PLANS:
             plans += needed
-            found[index] = _FindDrivers(
+            found[index] = FindDrivers(
                 base=base, head=head, usd_base=before.usd.p50, usd_change=usd_change, now=now, book=book
             )
     return found
-
-
-def _find_drivers(job: _FindDrivers) -> tuple[Driver, ...]:
-    def usd_of(spec: RunSpec) -> float | None:
-        try:
-            plan = _planner(job.now, job.book).plan_spec(spec, label="", is_brief=True)
-        except (Infeasible, SpecError):
-            return None
-        return None if plan.at_least else plan.usd.p50 - job.usd_base
-
-    return cost_drivers(job.base, job.head, usd_change=job.usd_change, usd_of=usd_of)
 
 
 def _without_drivers(changes: Sequence[SpecChange]) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ def _from_specs(
 
 
 def _get_ready() -> None:
-    import clusterctl.review.compare  # noqa: F401  # a second of work
+    import clusterctl.review.plan_jobs  # noqa: F401  # a second of work
 
 
 def _review(

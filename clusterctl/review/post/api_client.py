@@ -1,7 +1,6 @@
 """One way to talk to the API of a code host: JSON over HTTPS, tried again where that helps, bounded in time.
 
-Tried again, with growing pauses or the pause that the API asks for: cut connections, 429, 5xx, GitHub's two rate
-limits (https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api).  The token goes to the API's
+Cut connections, 429, 5xx and rate limits are tried again (`retry_rules.py`).  The token goes to the API's
 own scheme, host and port only: a redirect or a next page elsewhere is an error.  It is in no message: what the API
 says is scrubbed of it.
 """
@@ -15,31 +14,34 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from functools import cache
 from types import TracebackType
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import httpx
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.json_text import json_text
 from clusterctl.review.post.code_host import CommentPlace
+from clusterctl.review.post.retry_rules import (
+    ATTEMPTS,
+    MOST_SECONDS,
+    PASSING,
+    PassingFailure,
+    asked_pause,
+    is_rate_limited,
+    lasting_reason,
+    pause_seconds,
+)
 
-ATTEMPTS = 6
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
-MOST_SECONDS = 180.0
-"""So long all requests of one review may take together, pauses included: a job of CI waits for it."""
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 MOST_ANSWER_BYTES = 32 << 20
 MOST_PAGES = 200
 MOST_REDIRECTS = 3
 MOST_SAID_CHARACTERS = 300
-PASSING = {408, 425, 429, 500, 502, 503, 504}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-_GROWING = wait_exponential_jitter(initial=FIRST_PAUSE_SECONDS, max=LONGEST_PAUSE_SECONDS, jitter=1.0)
 _LOG = logging.getLogger(__name__)
 
 
@@ -59,14 +61,6 @@ class ApiRefused(ClusterctlError):  # noqa: N818 - what happened
     def __init__(self, message: str, *, hint: str, status: int = 0, said: str = "") -> None:
         super().__init__(message, hint=hint)
         self.status, self.said = status, said
-
-
-class _Passing(Exception):  # noqa: N818 - a condition, not always an error
-    """A failure that may pass."""
-
-    def __init__(self, said: str, status: int = 0, pause_seconds: float = 0.0) -> None:
-        super().__init__(said)
-        self.status, self.pause_seconds = status, pause_seconds
 
 
 class ApiClient:
@@ -104,16 +98,16 @@ class ApiClient:
         """One request.  path: below the base URL, or a whole URL of the same server.  Raises ApiRefused."""
         url = path if "://" in path else f"{self.base_url}{path}"
         retrying = Retrying(
-            wait=_pause_seconds,
+            wait=pause_seconds,
             stop=self._is_over,
-            retry=retry_if_exception_type(_Passing),
+            retry=retry_if_exception_type(PassingFailure),
             sleep=self._sleep,
             before_sleep=self._say_pause,
             reraise=True,
         )
         try:
             return retrying(self._once, method, url, query, send)
-        except _Passing as error:
+        except PassingFailure as error:
             tries = retrying.statistics["attempt_number"]
             raise ApiRefused(
                 f"{self._named(method, url)} failed: {error}" + (f", {tries} times" if tries > 1 else ""),
@@ -165,19 +159,19 @@ class ApiClient:
                 for chunk in response.iter_bytes():
                     body += chunk
                     if len(body) > MOST_ANSWER_BYTES or self._monotonic() - self._began > MOST_SECONDS:
-                        raise _Passing("the answer is endless", response.status_code)
+                        raise PassingFailure("the answer is endless", response.status_code)
                 return response, bytes(body)
         except (httpx.TransportError, httpx.DecodingError) as error:
-            if why := _lasting(error):
+            if why := lasting_reason(error):
                 raise ApiRefused(f"{self._named(method, url)}: {why}", hint="check the address and the proxy") from None
-            raise _Passing(f"the connection failed ({type(error).__name__})") from None
+            raise PassingFailure(f"the connection failed ({type(error).__name__})") from None
         except httpx.InvalidURL:
             raise ApiRefused(f"{self.place.title}: the address is none", hint="is the address right?") from None
 
     def _checked(self, method: str, url: str, response: httpx.Response, body: bytes) -> ApiAnswer:
         status, said = response.status_code, self._said(body)
-        if status in PASSING or (status == 403 and _is_rate_limited(response, said)):
-            raise _Passing(f"HTTP {status}: {said}" if said else f"HTTP {status}", status, _asked_pause(response))
+        if status in PASSING or (status == 403 and is_rate_limited(response, said)):
+            raise PassingFailure(f"HTTP {status}: {said}" if said else f"HTTP {status}", status, asked_pause(response))
         if not 200 <= status < 300:
             hint = _hint(self.place, status)
             tail = f": {said}" if said else ""
@@ -258,48 +252,6 @@ def _texts(value: object) -> Iterator[str]:
         for key, inner in value.items():
             if key in {"message", "error", "errors", "detail", "error_description", "body", "note", "base", "fields"}:
                 yield from _texts(inner)
-
-
-def _is_rate_limited(response: httpx.Response, said: str) -> bool:
-    spent = response.headers.get("x-ratelimit-remaining") == "0" or "Retry-After" in response.headers
-    return spent or "rate limit" in said.lower()
-
-
-def _asked_pause(response: httpx.Response) -> float:
-    """Seconds that the answer asks to wait: Retry-After, or until the reset of a used-up rate limit; 0 without.
-
-    A reset is a moment by the server's clock, so the answer's Date is what it is compared with."""
-    headers = response.headers
-    after = headers.get("Retry-After", "").strip()
-    if after.isascii() and after.isdecimal():
-        return float(after)
-    try:
-        now = parsedate_to_datetime(headers["Date"]).timestamp() if "Date" in headers else time.time()
-        if after:
-            return max(parsedate_to_datetime(after).timestamp() - now, 0.0)
-        reset = headers.get("x-ratelimit-reset") or headers.get("ratelimit-reset") or ""
-        used_up = "0" in {headers.get("x-ratelimit-remaining"), headers.get("ratelimit-remaining")}
-        return max(float(reset) - now + 1, 0.0) if used_up and reset.isdecimal() else 0.0
-    except ValueError:
-        return 0.0
-
-
-def _pause_seconds(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.pause_seconds if isinstance(error, _Passing) else 0.0
-    return max(asked, _GROWING(state))
-
-
-def _lasting(error: BaseException) -> str:
-    """What asking again doesn't mend of a failed connection; empty of what may pass."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return "its certificate or TLS is refused"
-        if isinstance(cause, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
-            return "the address, or the token, has what HTTP doesn't allow"
-        cause = cause.__cause__ or cause.__context__
-    return ""
 
 
 def _hint(place: CommentPlace, status: int) -> str:

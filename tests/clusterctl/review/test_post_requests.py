@@ -24,10 +24,11 @@ from code_hosts import (
 )
 
 from clusterctl.errors import ClusterctlError, SpecError
-from clusterctl.review.post.api_client import ATTEMPTS, MOST_SECONDS, ApiClient, ApiRefused, checked_url
+from clusterctl.review.post.api_client import ApiClient, ApiRefused, checked_url
 from clusterctl.review.post.code_host import PLACES
 from clusterctl.review.post.marker import Marker
 from clusterctl.review.post.post_review import PostResult, post_review
+from clusterctl.review.post.retry_rules import ATTEMPTS, MOST_SECONDS
 from clusterctl.review.post.target import PostRequest
 
 NOON = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
