@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from clusterctl.ledger.rows import Resource, Run
+from clusterctl.runs.capacity import ASKED_AGAIN
 from clusterctl.runs.report_reader import ReportReader
 from clusterctl.runs.run import PROCESS, OpenRun
 from clusterctl.targets.base import Machine, MachineRequest, Observed
@@ -168,8 +169,8 @@ class Recorder:
         cause = machine.cause if machine is not None else Cause.STOPPED
         self.ledger.settle_cost(resource.resource_id, until=at)
         self.ledger.mark_gone(resource.resource_id, at=max(at, resource.live_at or at), cause=cause)
-        if cause in {Cause.NO_CAPACITY, Cause.PREEMPTED, Cause.NODE_LOST, Cause.REFUSED}:
-            kind = "capacity" if cause is Cause.NO_CAPACITY else "machine"
+        if cause in {Cause.PREEMPTED, Cause.NODE_LOST, Cause.REFUSED, *ASKED_AGAIN}:
+            kind = ASKED_AGAIN.get(cause, "machine")
             what = ": ".join(filter(None, (f"{resource.slot}: {cause}", machine.message if machine else "")))
             alternative = self.ledger.get_run(self.run.run_id).alternative or CHOICE
             self.run.event(kind, what, f"{kind}:{resource.resource_id}", alternative=alternative)

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from clusterctl.ledger.rows import LIVE, Run, Step
+from clusterctl.runs.capacity import ASKED_AGAIN
 from clusterctl.runs.preflight import above
 from clusterctl.runs.recorder import Recorder
 from clusterctl.runs.run import PROCESS, OpenRun
@@ -126,9 +127,9 @@ def _of_supervisor(run: OpenRun, state: RunStatus, watched: Watched) -> Iterator
     waits = run.ledger.events(run.run_id, kind=kind)[-1:] if kind else []
     if waits:
         yield Problem(what=f"{waits[0].message}, for {elapsed((state.now - waits[0].at).total_seconds())}")
-    capacity = run.ledger.events(run.run_id, kind="capacity")[-1:]
-    if capacity and state.row.state in {"wanted", "provisioning", "queued"}:
-        yield Problem(what=f"waits for machines: {capacity[0].message}")
+    in_vain = [event for kind in ASKED_AGAIN.values() for event in run.ledger.events(run.run_id, kind=kind)[-1:]]
+    if in_vain and state.row.state in {"wanted", "provisioning", "queued"}:
+        yield Problem(what=f"waits for machines: {max(in_vain, key=lambda event: event.at).message}")
     for event in run.ledger.events(run.run_id, kind="problem")[-3:]:
         yield Problem(what=event.message, fix=f"clusterctl logs {identity} --role supervisor --tail 20")
 

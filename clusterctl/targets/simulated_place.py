@@ -53,6 +53,8 @@ class PlaceSettings(BaseModel):
     """Why that folder can't be reached now; empty = it can."""
     no_capacity: list[str] = []
     """Instance types of which none can be had."""
+    launcher_fails: list[str] = []
+    """Those for which what asks the place fails before it has an answer."""
     refused: list[str] = []
     """Those that the place will never give, whoever waits."""
     errors: list[dict[str, Any]] = []
@@ -139,6 +141,8 @@ class Place(BaseModel):
         machine = Thing(name=wanted.pool.id, index=wanted.index, asked_at=now, ready_at=ready_at)
         if wanted.pool.instance_type in settings.no_capacity:
             machine.end(now, Cause.NO_CAPACITY)
+        if wanted.pool.instance_type in settings.launcher_fails:
+            machine.end(now, Cause.LAUNCHER)
         if wanted.pool.instance_type in settings.refused:
             machine.end(now, Cause.REFUSED)
         self.machines.setdefault(wanted.resource_id, machine)

@@ -24,7 +24,7 @@ from typing import Any
 from clusterctl.errors import ClusterctlError
 from clusterctl.json_text import json_text
 from clusterctl.targets.sky_catalog import write_catalog
-from clusterctl.targets.sky_errors import SkyError, sky_error
+from clusterctl.targets.sky_errors import ServerLostError, SkyError, sky_error
 from clusterctl.targets.sky_processes import end_family, skypilot_python
 
 WORKER = Path(__file__).with_name("sky_worker.py")
@@ -127,21 +127,27 @@ class SkyPilot:
                     key, row = waiting
                 if row is None:
                     if self._worker is not None and self._worker.poll() is not None:
-                        raise OSError(f"it has ended with exit code {self._worker.returncode}")
+                        raise _lost(_how_it_ended(self._worker.returncode))
                     self._poll()
                     waiting_ones, self._later = self._later, []
                     for item in waiting_ones:
                         self._queue.put(item)
                 elif not key or (key in self._requests and self._may_be_sent(key)):  # else it was withdrawn, or waits
                     self._sent(key, str(self._call(row)))
+            except ServerLostError as error:
+                self._lose_server(error)
             except SkyError as error:
                 self._fail(key, error)
             except (OSError, ValueError, ClusterctlError) as error:
-                self.trouble = f"SkyPilot's server can't be asked: {error}"
-                self._forget_worker()
-                self.end_family()
-                for open_key in [name for name, request in list(self._requests.items()) if request.open]:
-                    self._fail(open_key, SkyError(self.trouble))
+                self._lose_server(ServerLostError(f"SkyPilot's server can't be asked: {error}"))
+
+    def _lose_server(self, error: ServerLostError) -> None:
+        """What has not ended has failed; the next request starts another server."""
+        self.trouble = error.message
+        self._forget_worker()
+        self.end_family()
+        for key in [name for name, request in list(self._requests.items()) if request.open]:
+            self._fail(key, error)
 
     def _may_be_sent(self, key: str) -> bool:
         """Whether what must come before it is done; else it waits, or fails with that.  Raises SkyError."""
@@ -183,8 +189,11 @@ class SkyPilot:
     def _call(self, row: Mapping[str, Any]) -> Any:
         worker = self._worker if self._worker is not None and self._worker.poll() is None else self._start()
         assert worker.stdin is not None
-        worker.stdin.write(json_text(row) + "\n")
-        worker.stdin.flush()
+        try:
+            worker.stdin.write(json_text(row) + "\n")
+            worker.stdin.flush()
+        except BrokenPipeError:
+            raise _lost(_how_it_ended(worker.wait())) from None
         return _answer(worker)["result"]
 
     def _start(self) -> subprocess.Popen[str]:
@@ -231,12 +240,23 @@ class SkyPilot:
 
 
 def _answer(worker: subprocess.Popen[str]) -> dict[str, Any]:
-    """The next answer.  Raises SkyError for an error of SkyPilot's, OSError where the worker has ended."""
+    """The next answer.  Raises SkyError for an error of SkyPilot's, ServerLostError where server or worker has gone."""
     assert worker.stdout is not None
     line = worker.stdout.readline()
     if not line:
-        raise OSError(f"it has ended with exit code {worker.wait()}")
+        raise _lost(_how_it_ended(worker.wait()))
     row: dict[str, Any] = json.loads(line)
+    if "lost" in row:
+        raise _lost(row["lost"])
     if "error" in row:
         raise sky_error(row["error"]["type"], row["error"]["text"])
     return row
+
+
+def _lost(why: str) -> ServerLostError:
+    return ServerLostError(f"SkyPilot's server was lost: {why}; the next request starts another")
+
+
+def _how_it_ended(code: int) -> str:
+    """As a process says it: a negative exit code is the signal that ended it."""
+    return f"it was ended by signal {-code}" if code < 0 else f"it ended with exit code {code}"

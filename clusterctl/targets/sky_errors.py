@@ -19,12 +19,20 @@ class SkyError(ClusterctlError):
     cause = Cause.NO_CAPACITY
 
 
+class ServerLostError(SkyError):
+    """SkyPilot's server has ended, or can't be started: nothing was said about machines."""
+
+    cause = Cause.LAUNCHER
+
+
 SSH = "`ssh -F ~/.slurm/config CLUSTER` must work without a question"
 SIZES = "compare fleet.machines with `sinfo -o '%P %D %c %m %G'` and `scontrol show node`"
 IMAGE, ACCOUNT = "the image can't be pulled", "the scheduler refuses account or QOS"
 """What does not come by waiting."""
 IMAGE_HINT = "`job: image` or CLUSTERCTL_POOL_IMAGE names it; a registry that wants a login needs an image pull secret"
+SILENT = "SkyPilot's server does not answer"
 KNOWN: tuple[tuple[str, str, str | None], ...] = (
+    (r"ApiServerConnectionError", SILENT, None),
     (r"Could not resolve hostname", "the login node's name is not known", "HostName in ~/.slurm/config names it"),
     (r"Permission denied \(", "the login node refuses the key", SSH),
     (r"Connection (refused|timed out|closed|reset)|No route to host", "the login node can't be reached", SSH),
@@ -59,6 +67,8 @@ def sky_error(kind: str, text: str) -> SkyError:
             error = SkyError(f"{cause}: {where}" if where else cause, hint=hint)
             if cause in {IMAGE, ACCOUNT} and not MOMENTARY.search(clean):
                 error.cause = Cause.REFUSED
+            if cause == SILENT:
+                error.cause = Cause.LAUNCHER
             return error
     return SkyError(f"{kind}: {where}" if where else kind)
 

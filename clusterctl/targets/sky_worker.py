@@ -28,6 +28,13 @@ START_SECONDS = 240
 """For the API server to answer; 8 s on an idle machine, 80 s on a very busy one."""
 
 
+class EndedError(RuntimeError):
+    """The API server has ended."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"it was ended by signal {-code}" if code < 0 else f"it ended with exit code {code}")
+
+
 class Worker:
     """One API server and its client."""
 
@@ -61,12 +68,12 @@ class Worker:
                 if answer.status == 200:
                     return
             time.sleep(0.3)
-        raise RuntimeError(f"SkyPilot's API server does not answer within {START_SECONDS} s")
+        raise RuntimeError(f"it did not answer within {START_SECONDS} s")
 
     def check(self) -> None:
-        """Raises RuntimeError where the server has ended."""
+        """Raises EndedError where the server has ended."""
         if self._server.poll() is not None:
-            raise RuntimeError(f"SkyPilot's API server has ended with exit code {self._server.returncode}")
+            raise EndedError(self._server.returncode)
 
     def launch(self, name: str, task: dict[str, Any], idle_minutes: int | None) -> str:
         """Begin to make a cluster; id of the request."""
@@ -175,10 +182,11 @@ def main() -> None:
             try:
                 answer(result=getattr(worker, request.pop("call"))(**request))
             except Exception as error:  # noqa: BLE001 - SkyPilot may raise anything; whoever asked is told
+                worker.check()
                 answer(error=_described(error))
     except Exception as error:  # noqa: BLE001 - whoever asked is told why it ends
         traceback.print_exc()
-        answer(error=_described(error))
+        answer(lost=str(error))
     finally:
         if worker is not None:
             worker.close()

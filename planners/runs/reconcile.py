@@ -37,11 +37,13 @@ class Cause(StrEnum):
     PREEMPTED = "preempted"
     NODE_LOST = "node lost"
     NO_CAPACITY = "no capacity"
+    LAUNCHER = "launcher failed"
+    """What asks the place for machines; it says nothing about whether there are any."""
     REFUSED = "refused"
     STOPPED = "stopped"
 
 
-NOBODYS_FAULT = frozenset({Cause.PREEMPTED, Cause.NODE_LOST, Cause.NO_CAPACITY, Cause.STOPPED})
+NOBODYS_FAULT = frozenset({Cause.PREEMPTED, Cause.NODE_LOST, Cause.NO_CAPACITY, Cause.LAUNCHER, Cause.STOPPED})
 """Ends that say nothing about whether the role can run: they don't count as restarts without progress."""
 
 

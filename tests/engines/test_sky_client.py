@@ -17,8 +17,9 @@ import pytest
 
 from clusterctl.targets.base import MachineRequest
 from clusterctl.targets.kubernetes_tasks import launch_task
-from clusterctl.targets.sky_client import SkyPilot
+from clusterctl.targets.sky_client import SkyPilot, SkyRequest
 from clusterctl.targets.sky_processes import PYTHON_VARIABLE
+from planners.runs.reconcile import Cause
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "targets"))
 
@@ -118,6 +119,39 @@ def test_what_a_worker_leaves_that_is_killed_is_ended(tmp_path: Path, monkeypatc
     sky._worker.kill()
     assert gone(home, 30.0)
     sky.close()
+
+
+@pytest.mark.parametrize("who", ["sky_worker.py", "sky.server.server"])
+def test_a_server_that_is_killed_is_said_to_be_lost_and_the_next_request_starts_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    monkeypatch.setenv(PYTHON_VARIABLE, str(PYTHON))
+    home = tmp_path / "sky"
+    sky = SkyPilot(home, "0123abcd")
+    sky.ask("job", "exec", name="no-such-cluster", task={"run": "true"})
+    until = time.monotonic() + 120
+    while not any(who in " ".join(each.cmdline()) for each in servers(home)) and time.monotonic() < until:
+        time.sleep(0.2)
+    for each in servers(home):
+        if who in " ".join(each.cmdline()):
+            each.kill()
+
+    def ended() -> SkyRequest:
+        until = time.monotonic() + 240
+        while (request := sky.state("job")) is not None and request.open and time.monotonic() < until:
+            time.sleep(0.2)
+        assert request is not None
+        assert request.error is not None
+        return request
+
+    error = ended().error
+    assert error is not None
+    assert error.cause is Cause.LAUNCHER
+    assert error.message == "SkyPilot's server was lost: it was ended by signal 9; the next request starts another"
+    sky.ask("job", "exec", name="no-such-cluster", task={"run": "true"})
+    assert "the machines are not there any more" in str(ended().error)
+    sky.close()
+    assert gone(home)
 
 
 @pytest.mark.parametrize(("queue", "read"), [("research", ["research", -1]), ("", [None, None])])

@@ -174,18 +174,22 @@ def test_what_the_place_refuses_ends_the_run_at_once_and_says_why(tmp_path: Path
     assert len(machines(far)) == 3, "asked for once"
 
 
-def test_where_there_is_no_capacity_the_next_offer_within_the_limit_is_asked_for(
-    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def cheap_or_dear() -> str:
+    """A spec of which the plan has two offers."""
     machine = "{target: fake, name: %s, vcpus: %s, memory_gib: 8, usd_per_hour: %s}"
     both = f"[{machine % ('cheap', 2, 0.36)}, {machine % ('dear', 8, 3.6)}]"
-    spec = (
+    return (
         SPEC[: SPEC.index("fleet:")].replace("objective: time\n", "")
         + f"fleet: {{targets: [fake], machines: {both}}}\n"
     )
+
+
+def test_where_there_is_no_capacity_the_next_offer_within_the_limit_is_asked_for(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     behave(tmp_path, step_seconds=0.1, machine_seconds=0.2, start_seconds=0.1, no_capacity=["cheap"])
     monkeypatch.setattr("clusterctl.runs.capacity.FIRST_PAUSE_SECONDS", 0.2)
-    run = opened(tmp_path, ledger, spec)
+    run = opened(tmp_path, ledger, cheap_or_dear())
     watch_until(run, lambda: kinds(run).count("capacity") >= 2)
     assert "offer" not in kinds(run), "nobody has agreed to more dollars"
     ledger.set_limits(run.run_id, usd=Decimal(1), hours=None)
@@ -193,6 +197,21 @@ def test_where_there_is_no_capacity_the_next_offer_within_the_limit_is_asked_for
     assert ledger.get_run(run.run_id).state == "finished"
     assert "goes on with 1 × dear" in ledger.events(run.run_id, kind="offer")[0].message
     assert [r.usd_per_hour for r in ledger.resources(run.run_id) if r.role == NODE][-1] == Decimal("3.6")
+
+
+def test_a_launcher_that_fails_says_nothing_of_capacity_and_is_asked_again_for_the_same(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behave(tmp_path, step_seconds=0.1, machine_seconds=0.2, start_seconds=0.1, launcher_fails=["cheap"])
+    monkeypatch.setattr("clusterctl.runs.capacity.FIRST_PAUSE_SECONDS", 0.2)
+    run = opened(tmp_path, ledger, cheap_or_dear())
+    ledger.set_limits(run.run_id, usd=Decimal(1), hours=None)  # enough for the other offer
+    watch_until(run, lambda: kinds(run).count("launcher") >= 2)
+    assert "launcher failed" in ledger.events(run.run_id, kind="launcher")[0].message
+    behave(tmp_path, step_seconds=0.1, machine_seconds=0.2, start_seconds=0.1)
+    watch_until(run, lambda: ended(run))
+    assert ledger.get_run(run.run_id).state == "finished"
+    assert not {"offer", "capacity"} & set(kinds(run))
 
 
 def test_pauses_grow_from_half_a_minute_to_ten(far: OpenRun) -> None:

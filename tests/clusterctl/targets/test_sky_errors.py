@@ -20,6 +20,7 @@ CASES = [
     ("ClusterDoesNotExist", "\x1b[33mCluster 'cctl-x' does not exist.\x1b[0m", "the machines are not there any more"),
     ("KubernetesError", 'ErrImagePull: failed to pull and unpack image "registry.invalid/x:1": no such host', "the image can't be pulled"),
     ("RuntimeError", "Job is pending: AssocGrpGRES", "account or QOS have no more room"),
+    ("ApiServerConnectionError", "Could not connect to SkyPilot API server at http://127.0.0.1:1: Connection refused", "SkyPilot's server does not answer"),
     ("KeyError", "'x'", "KeyError"),
 ]  # fmt: skip
 
@@ -39,6 +40,7 @@ def test_cause_in_one_sentence(kind: str, text: str, cause: str) -> None:
         ('ErrImagePull: failed to pull image "registry/x:1": 503 Service Unavailable', Cause.NO_CAPACITY),
         ("sbatch: error: Invalid account or account/partition combination specified", Cause.REFUSED),
         ("did not get nodes allocated within 60 seconds", Cause.NO_CAPACITY),
+        ("ApiServerConnectionError: Could not connect to SkyPilot API server", Cause.LAUNCHER),
     ],
 )
 def test_what_does_not_come_by_waiting_is_refused(text: str, cause: Cause) -> None:
