@@ -8,6 +8,7 @@ import streamlit as st
 from app import accounts, alert_links, charts, data, ui
 from app.view import View
 from clusterctl.ui import formats
+from planners.costs.cost_tables import Purpose
 
 LAST = 20
 """Steps that a figure is the mean of."""
@@ -28,10 +29,11 @@ SPLIT_FORMULA = (
 )
 
 
-def figures(view: View, frame: pl.DataFrame, use: pl.DataFrame) -> None:
+def figures(view: View, frame: pl.DataFrame) -> None:
     """The state of the loop, as means of the last steps; what nobody reports is named, not shown as 0."""
-    idle = pl.col("gpu_hours").filter(pl.col("reason") != "busy").sum()
-    measured = use.filter(pl.col("reason") != "unmeasured").drop_nulls("role")
+    use = pl.col("use")
+    idle = pl.col("gpu_hours").filter(use == Purpose.IDLE).sum()
+    measured = accounts.account(view).parts.filter(use.is_in([Purpose.BUSY, Purpose.IDLE])).drop_nulls("role")
     shares = measured.group_by("role").agg(share=idle / pl.col("gpu_hours").sum()).sort("role")
     missing = []
     with ui.figures():
@@ -110,7 +112,7 @@ def waits(view: View, use: pl.DataFrame) -> None:
 def body(view: View) -> None:
     assert view.run is not None
     use, frame = accounts.gpu_use(view), data.step_rows(view.data, view.run.run_id)
-    figures(view, frame, use)
+    figures(view, frame)
     if frame.is_empty():
         ui.gap("Steps", "no step is done yet")
     ui.guarded(split, use)

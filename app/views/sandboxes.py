@@ -10,6 +10,7 @@ from app.view import View
 from clusterctl.ledger.rows import LIVE
 from clusterctl.ui import formats
 from planners.costs.cost_tables import Purpose
+from planners.telemetry.tables import IdleReason
 
 ENDS = {"done": "done", "time_limits": "time limit", "memory_limits": "memory limit", "errors": "error"}
 END_COLOURS = dict(zip(ENDS.values(), (charts.GREEN, charts.ORANGE, charts.PINK, charts.VERMILION), strict=True))
@@ -31,13 +32,13 @@ def fleet(rows: pl.DataFrame) -> pl.DataFrame:
     return by.with_columns(done=pl.col("finished") - failed).sort("at")
 
 
-def figures(view: View, frame: pl.DataFrame, use: pl.DataFrame) -> None:
+def figures(view: View, frame: pl.DataFrame) -> None:
     """Totals of the window, and what they cost."""
     done, seconds = int(frame["finished"].sum()), max(1, frame.height * view.step_seconds)
-    parts = accounts.account(view).parts.filter(pl.col("use") == Purpose.SANDBOX)
-    paid = float(accounts.usd(parts)) if parts.height and not parts["usd"].has_nulls() else None
+    parts = accounts.account(view).parts
+    servers = parts.filter(pl.col("use") == Purpose.SANDBOX)
+    paid = float(accounts.usd(servers)) if servers.height and not servers["usd"].has_nulls() else None
     failed = int(frame["errors"].sum())
-    idle = use.filter(pl.col("reason") == "waiting_sandbox").select(pl.col("usd", "gpu_hours").sum()).row(0, named=True)
     with ui.figures():
         running_now(view, frame)
         per_second, moved = f"{done / seconds:,.1f} per second", trends.programs(view, done)
@@ -50,8 +51,10 @@ def figures(view: View, frame: pl.DataFrame, use: pl.DataFrame) -> None:
         ui.figure("not_judged", formats.percent(share), delta=errors, bad=bool(share and share > 0.01) or None)
         each = ui.usd(None if paid is None or not done else 1000 * paid / done, cents=True)
         ui.figure("per_program", each, paid=ui.usd(paid), done=f"{done:,}")
-        hours, loud = f"{idle['gpu_hours']:,.0f} GPU-hours", bool(idle["usd"] > (paid or 0)) or None
-        ui.figure("waiting_gpus", ui.usd(idle["usd"]), delta=hours, bad=loud)
+        waiting = parts.filter(pl.col("use") == Purpose.IDLE, pl.col("reason") == IdleReason.WAITING_SANDBOX)
+        usd, hours = accounts.usd(waiting), f"{accounts.gpu_hours(waiting):,.0f} GPU-hours"
+        text = ui.at_least(None if waiting["usd"].has_nulls() else usd, usd)
+        ui.figure("waiting_gpus", text, delta=hours, bad=usd > (paid or 0) or None)
 
 
 def running_now(view: View, frame: pl.DataFrame) -> None:
@@ -98,7 +101,7 @@ def body(view: View) -> None:
         ui.gap("Sandboxes", measurements.absent(view, "sandbox", nodes) or "no sandbox server reported in this window")
         return
     frame = fleet(rows)
-    figures(view, frame, accounts.gpu_use(view))
+    figures(view, frame)
     pictures(view, frame)
     servers(rows)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from dashboard_pages import PAGES, OpenPage, dollars, figures, words
+from dashboard_pages import OpenPage, dollars, figures, words
 from streamlit.testing.v1 import AppTest
 
 from app import accounts, data, trends
-from app.time_window import WINDOWS, Chosen
+from app.time_window import Chosen
 from clusterctl.dashboard.sample import END, START
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import Intent, Run
@@ -73,15 +73,6 @@ def header(app: AppTest) -> str:
 def metric(app: AppTest, label: str) -> dict[str, str]:
     (found,) = [each.proto for each in app.metric if each.label == label]
     return {"delta": found.delta, "why": found.delta_description}
-
-
-@pytest.mark.parametrize("window", WINDOWS)
-def test_every_window_works_on_every_page(window: str, open_page: OpenPage) -> None:
-    for page in PAGES:
-        query = {"from": "2026-08-04 06:00", "to": "2026-08-04 09:30"} if window == "from-to" else {}
-        app = open_page(page, data="simulated", window=window, run="all", **query)
-        assert [error.message for error in app.exception] == [], page
-        assert [warning.value for warning in app.warning] == [], page
 
 
 @pytest.mark.parametrize(
