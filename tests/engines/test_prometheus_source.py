@@ -139,7 +139,9 @@ def test_idle_seconds_have_reasons(read: Read) -> None:
     assert found[("agent-1", "r1", None)] == pytest.approx(1800, rel=0.06)
     assert found[("agent-1", None, "no_process")] == pytest.approx(3600, rel=0.06)
     assert found[("dcgm-1", 'team "x"/train-0', None)] == pytest.approx(3600, rel=0.02)
-    assert found[("dcgm-1", None, "unknown")] == pytest.approx(3600, rel=0.02)  # nobody says why
+    assert found[("dcgm-1", None, "no_process")] == pytest.approx(
+        3600, rel=0.02
+    )  # its exporter names pods, and none for it
     assert sum(found.values()) == pytest.approx(3 * 7200, rel=0.01)
 
 
