@@ -19,7 +19,7 @@ from clusterctl.errors import ClusterctlError
 from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.runs.run_forecast import hourly_rate, run_forecast, stages_of
 from planners.costs.allocate import allocate
-from planners.costs.cost_tables import GPU_USAGE, Purpose
+from planners.costs.cost_tables import GPU_USAGE, PARTS, Purpose
 from planners.costs.spend import within
 from planners.plan.value import Plan, StagePlan
 from planners.runs.forecast import Forecast
@@ -40,6 +40,8 @@ def account(view: View) -> Account:
 
 def _paid(view: View) -> Account:
     ledger, store = data.ledger(view.data), data.store(view.data)
+    if data.charges(view).is_empty():
+        return Account(parts=pl.DataFrame(schema=PARTS), problems=store.problems())
     if not view.large:
         return queries.account(ledger, store, run=view.run_id, since=view.start, until=view.end)
     charges = within(data.charges(view), view.start, view.end)
@@ -81,22 +83,7 @@ def gpu_use(view: View) -> pl.DataFrame:
     measured = measurements.gpu_seconds(view)
     if view.run_id is not None:
         measured = measured.filter(pl.col("run").is_null() | (pl.col("run") == view.run_id))
-    prices = charges.sort("from_at").select("node", "from_at", "payer", "pays_as", "price")
-    estimates = fleet.prices(view).select(
-        "node",
-        from_at=pl.lit(view.start - timedelta(days=1)).dt.cast_time_unit("ms"),
-        payer=pl.lit(None, pl.String),
-        pays_as=pl.lit(None, pl.String),
-        price=pl.col("usd_per_gpu_hour").cast(pl.Float64),
-    )
-    rows = measured.join_asof(
-        pl.concat([prices, estimates]).sort("from_at"),
-        left_on="at",
-        right_on="from_at",
-        by="node",
-        strategy="backward",
-        check_sortedness=False,
-    )
+    rows = _priced(measured, charges, fleet.prices(view).select("node", pl.col("usd_per_gpu_hour").cast(pl.Float64)))
     rows = rows.select(
         "at",
         "node",
@@ -108,6 +95,20 @@ def gpu_use(view: View) -> pl.DataFrame:
     )
     rows = pl.concat([rows, _unmeasured(view, charges, rows)])
     return rows.with_columns(usd=pl.col("gpu_hours") * pl.col("price")).drop("price")
+
+
+def _priced(measured: pl.DataFrame, charges: pl.DataFrame, estimates: pl.DataFrame) -> pl.DataFrame:
+    """With payer, pays_as and price: of the charge at the end of each row, else the estimate of its machine."""
+    paid = charges.sort("from_at").select("node", "from_at", "payer", "pays_as", "price")
+    if paid.is_empty():  # a join by time of a large fleet takes five times as long as one by name
+        none = pl.lit(None, pl.String)
+        rows = measured.with_columns(payer=none, pays_as=none, price=pl.lit(None, pl.Float64))
+    else:
+        rows = measured.join_asof(paid, left_on="at", right_on="from_at", by="node", check_sortedness=False)
+    if estimates.is_empty():
+        return rows
+    rows = rows.join(estimates, on="node", how="left", maintain_order="left")
+    return rows.with_columns(price=pl.coalesce("price", "usd_per_gpu_hour"))
 
 
 def _gpu_charges(view: View) -> pl.DataFrame:
@@ -132,7 +133,7 @@ def gpus_paid(view: View) -> int:
 def _unmeasured(view: View, charges: pl.DataFrame, measured: pl.DataFrame) -> pl.DataFrame:
     """GPU-hours that were paid and of which telemetry says nothing, by bucket."""
     step = timedelta(seconds=view.step_seconds)
-    if measured.is_empty():
+    if measured.is_empty() or charges.is_empty():
         return measured.clear()
     ends = _bucket_ends(view, measured)
     length = (

@@ -38,9 +38,11 @@ def labels(view: View) -> SourceLabels:
 
 @st.cache_resource(ttl=60, show_spinner=False, max_entries=8, hash_funcs=BY_KEY)
 def _labels(view: View) -> SourceLabels:
-    rows = measurements.gpu_seconds(view).filter(pl.col("run").str.contains("/", literal=True))
+    runs = measurements.gpu_seconds(view)["run"].unique().drop_nulls()
     _, _, start, end = view.key
-    return data.store(view.data).labels(rows["run"].unique().to_list(), start=start, end=end)
+    return data.store(view.data).labels(
+        runs.filter(runs.str.contains("/", literal=True)).to_list(), start=start, end=end
+    )
 
 
 @st.cache_resource(ttl=60, show_spinner=False, max_entries=8, hash_funcs=BY_KEY)
@@ -49,7 +51,9 @@ def prices(view: View) -> pl.DataFrame:
     mine = nodes(view)
     if not mine:
         return pl.DataFrame(schema=NODE_PRICES)
-    devices = measurements.standing(view, "devices").filter(pl.col("node").is_in(list(mine))).sort("at")
+    said = measurements.standing(view, "devices").select("at", "node", "gpu", "model").sort("at")
+    devices = said.unique(["node", "gpu", "model"], keep="last", maintain_order=True)  # agents say it once an hour
+    devices = devices.filter(pl.col("node").is_in(list(mine)))
     gpus = pl.col("gpu").str.split(":").list.first().n_unique()
     known = devices.group_by("node").agg(model=pl.col("model").drop_nulls().last(), gpus=gpus)
     found = pl.DataFrame({"node": sorted(mine)}).join(known, on="node", how="left")

@@ -21,6 +21,13 @@ MOST_UNMEASURED = 0.05
 """Share of the GPU time of a period that may be missing: where more is, what GPUs did may only seem to have changed."""
 
 
+def why_none(view: View, more: str = "") -> None:
+    """Say why figures of a large fleet have no arrows.  more: what else is left out there."""
+    if view.large:
+        why = "no arrows, because the period before would have to be read too"
+        st.caption(f"More than {data.LARGE_MACHINES} machines: {why}{more}.")
+
+
 @st.cache_resource(ttl=600, show_spinner=False, max_entries=8, hash_funcs=BY_KEY)
 def _parts(earlier: View) -> pl.DataFrame:
     return accounts.account(earlier).parts

@@ -143,6 +143,7 @@ def body(view: View) -> None:
         return
     ui.guarded(ui.estimates, view)
     totals(view, found.parts)
+    trends.why_none(view)
     ui.guarded(per_day, view)
     st.caption("Split by the columns above", help=FORMULA)
     ui.guarded(grouped, view, found.parts, keys)

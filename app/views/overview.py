@@ -206,6 +206,7 @@ def body(view: View) -> None:
     ui.guarded(observed, view, account.parts)
     warnings(view, found)
     ui.guarded(cheaper, view)
+    trends.why_none(view, "; savings are on Where")
     if use["usd"].has_nulls():
         by = charts.states(view.whole(use).group_by("at", "reason").agg(pl.col("gpu_hours").sum()))
         by = by.with_columns(gpus=pl.col("gpu_hours") * 3600.0 / view.covered_seconds())

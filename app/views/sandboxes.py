@@ -102,6 +102,7 @@ def body(view: View) -> None:
         return
     frame = fleet(rows)
     figures(view, frame)
+    trends.why_none(view)
     pictures(view, frame)
     servers(rows)
 

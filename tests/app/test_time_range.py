@@ -136,6 +136,18 @@ def test_there_is_no_arrow_where_the_period_before_is_not_known(fed: Path, open_
     assert before_it_began["delta"] == "the whole window"
 
 
+def test_a_large_fleet_says_why_it_has_no_arrows(
+    fed: Path, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed(fed)
+    assert "no arrows" not in said(open_page("allocation", run="all"))
+    monkeypatch.setattr(data, "LARGE_MACHINES", 0)
+    for page, label in (("overview", "Paid for idle GPUs"), ("allocation", "Cost of this window")):
+        app = open_page(page, run="all")
+        assert "More than 0 machines: no arrows, because the period before would have to be read too" in said(app)
+        assert "before" not in metric(app, label)["delta"]
+
+
 def test_what_is_not_measured_is_said_beside_what_was_idle(fed: Path, open_page: OpenPage) -> None:
     feed(fed, outage=(NOW - timedelta(hours=14), NOW - timedelta(hours=2)))
     app = open_page("overview", run="r1")
