@@ -222,6 +222,9 @@ class Bench:
     def _known(self) -> set[str]:
         return {str(row["run_id"]) for row in self.runs()}
 
+    def _ends(self) -> dict[str, object]:
+        return {str(row["run_id"]): row["ended_at"] for row in self.runs()}
+
     def steps(self) -> int:
         """How many steps are recorded."""
         with contextlib.suppress(Exception):
@@ -280,12 +283,15 @@ class Bench:
         self.tally.faults[name] = self.tally.faults.get(name, 0) + 1
         time.sleep(self.chance.uniform(0.3, 2.0))
         self.run(self.chance.choice(("status", "up", "cost")), disturbed=True)
-        before = self._known()
+        before = self._ends()
         fault.undo()
         if isinstance(fault, LedgerRestored):
             self.restored = True
+            after = self._ends()
             # Of a run that began after the copy was made the bill is lost; a later run of the plan may have its id.
-            self.spoiled["bill"] |= before - self._known()
+            # So is that of one that had ended then and went on since: the ledger knows its first end alone.
+            self.spoiled["bill"] |= before.keys() - after.keys()
+            self.spoiled["bill"] |= {run for run, end in after.items() if end and before.get(run) != end}
 
     def _sweep_unknown(self) -> None:
         """As docs/ledger.md says: a run that began after the copy was made is unknown once the copy is back."""

@@ -44,7 +44,7 @@ class Expected:
     lost_reports: frozenset[str] = frozenset()
     """Runs whose reports were damaged on purpose."""
     lost_bill: frozenset[str] = frozenset()
-    """Runs whose ledger was away for good on purpose."""
+    """Runs of whose end the ledger knows nothing on purpose: it was away for good, or goes back to an earlier end."""
     lived: Mapping[str, Sequence[Interval]] = field(default_factory=dict)
     """Machine → when it was there, where its place keeps a record of that; else the sampler's word is taken."""
 
@@ -104,22 +104,26 @@ def check(store: Path, ledger: str, sampler: Sampler, expected: Expected | None 
             steps=[row for row in tables.steps if row["run_id"] == identity],
         )
         history = sampler.history(store, identity)
-        found = [*_ended(run, of_run, history), *_money(of_run, expected), *_intervals(run, of_run)]
+        found = [*_ended(run, of_run), *_money(of_run, expected), *_intervals(run, of_run)]
         if identity not in expected.lost_reports:
             found += _reported(run, of_run, store / RUNS_FOLDER / identity)
         if identity not in expected.lost_bill:
-            found += _coverage(of_run, history, expected.lived)
+            found += [*_late(run, history), *_coverage(of_run, history, expected.lived)]
         wrong += [f"{identity}: {what}" for what in found]
     return wrong
 
 
-def _ended(run: Row, tables: Tables, history: History) -> Iterable[str]:
-    """The run has ended, and so has everything of it."""
+def _ended(run: Row, tables: Tables) -> Iterable[str]:
+    """The run has ended, and so has every resource of it."""
     if run["state"] in LIVE_STATES:
         yield f"is {run['state']} after down"
     for row in tables.resources:
         if row["state"] != "gone":
             yield f"{row['resource_id']} is {row['state']} after down"
+
+
+def _late(run: Row, history: History) -> Iterable[str]:
+    """No process lives long after the run's end."""
     end = moment(run["ended_at"])
     if end is not None and history.all and history.all[-1][1] > end + ENDED_SECONDS:
         yield f"a process lived {history.all[-1][1] - end:.1f} s after the run's end: {', '.join(history.last)}"
