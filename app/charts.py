@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 import polars as pl
@@ -188,19 +188,33 @@ def lines(
     if frame.schema[x].is_temporal():
         _of_time(title, chart, LOW)
     else:
-        st.altair_chart(alt.layer(chart, *_marks(marks or {}, x)).properties(height=LOW))
+        st.altair_chart(alt.layer(chart, *_marks(marks or {}, frame[x])).properties(height=LOW))
 
 
-def _marks(marks: Mapping[int, str], x: str) -> list[alt.Chart]:
-    """Upright rules with their words beside them, one above the other."""
+def _marks(marks: Mapping[int, str], steps: pl.Series) -> list[alt.Chart]:
+    """Upright rules with their words above the picture, one above the other, on the side with more room."""
     if not marks:
         return []
     at = pl.DataFrame({"step": list(marks), "words": list(marks.values())})
-    at = at.with_columns(y=4 + 13 * pl.int_range(pl.len()))
-    base = alt.Chart(at).encode(x=alt.X("step:Q", title=x), tooltip=["step", alt.Tooltip("words:N", title="what")])
-    y = alt.Y("y:Q", axis=None, scale=None)
-    words = base.mark_text(align="left", baseline="top", dx=4, fontWeight="bold", color=words_colour(), clip=False)
-    return [base.mark_rule(color=VERMILION, strokeWidth=2, strokeDash=[4, 3]), words.encode(text="words:N", y=y)]
+    at = at.with_columns(y=-4 - 13 * pl.int_range(pl.len()))
+    tooltip: list[Any] = ["step", alt.Tooltip("words:N", title="what")]
+
+    def of(rows: pl.DataFrame) -> alt.Chart:
+        return alt.Chart(rows).encode(x=alt.X("step:Q", title=steps.name), tooltip=tooltip)
+
+    drawn, late = [of(at).mark_rule(color=VERMILION, strokeWidth=2, strokeDash=[4, 3])], _middle(steps) < pl.col("step")
+    sides: tuple[tuple[Literal["left", "right"], pl.Expr, int], ...] = (("left", ~late, 4), ("right", late, -4))
+    for side, where, dx in sides:
+        words = of(at.filter(where)).mark_text(
+            align=side, baseline="bottom", dx=dx, fontWeight="bold", color=words_colour()
+        )
+        drawn.append(words.encode(text="words:N", y=alt.Y("y:Q", axis=None, scale=None)))
+    return drawn
+
+
+def _middle(steps: pl.Series) -> float:
+    lowest, highest = steps.cast(pl.Float64).min(), steps.cast(pl.Float64).max()
+    return (float(lowest or 0) + float(highest or 0)) / 2  # type: ignore[arg-type]
 
 
 def days(frame: pl.DataFrame) -> None:

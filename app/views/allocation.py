@@ -110,6 +110,7 @@ def grouped(view: View, parts: pl.DataFrame, keys: list[str]) -> None:
     charts.bars(top, value="known_usd", label="name", text="text")
     if rows.height > MOST_ROWS:
         st.caption(f"The {MOST_ROWS} largest of {rows.height:,}; the table has all")
+    columns = ["exact", *columns]  # on a phone the first columns are those that are seen
     ui.table("allocation", worded.head(1000), first=columns)
     with st.container(horizontal=True, gap="small"):
         text, icon = ui.table_csv("allocation", worded, first=columns), ":material/download:"

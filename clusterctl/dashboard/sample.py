@@ -37,8 +37,10 @@ def sample_data() -> Path:
 def ensure_sample(home: Path) -> Path:
     """Folder of the day below `home` (`ledger.db`, `telemetry/`); made when absent or from other data."""
     folder = home / "sample"
-    content = (sample_data() / LEDGER).read_bytes()
-    stamp = json_text({"simulated": True, "sha256": hashlib.sha256(content).hexdigest()}) + "\n"
+    content = hashlib.sha256()
+    for name in (LEDGER, *(f"{table}.parquet" for table in TABLES)):
+        content.update((sample_data() / name).read_bytes())
+    stamp = json_text({"simulated": True, "sha256": content.hexdigest()}) + "\n"
     if _stamped(folder, stamp):
         return folder
     home.mkdir(parents=True, exist_ok=True)

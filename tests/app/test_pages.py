@@ -176,7 +176,7 @@ MOST_READS = {
     "plan": 1,
     "gpus": 5,
     "where": 7,
-    "pipeline": 1,
+    "pipeline": 2,
     "sandboxes": 4,
     "allocation": 2,
     "what_if": 0,
@@ -200,3 +200,15 @@ def test_a_page_reads_little_and_nothing_twice(name: str, open_page: OpenPage, m
     open_page(name, data="simulated", run=RLCEF if name in {"plan", "pipeline", "what_if"} else "all")
     assert len(asked) == len(set(asked)), "read twice"
     assert len(asked) <= MOST_READS[name], asked
+
+
+def test_the_day_ends_with_a_node_that_somebody_holds_idle(open_page: OpenPage) -> None:
+    frames = [pl.from_pandas(each.value) for each in open_page("where", data="simulated").dataframe]
+    (idle,) = [frame for frame in frames if "holder" in frame.columns]
+    (held,) = idle.filter(node="gpu-8").rows(named=True)
+    assert (held["gpus"], held["holder"], held["process"]) == (8, RLCEF, "python3 of ray, process 51207")
+    assert held["hours"] == pytest.approx(1.6, abs=0.3), "to a bucket"
+    (savings,) = [frame for frame in frames if "how" in frame.columns]
+    (saving,) = [row for row in savings.rows(named=True) if "gpu-8" in row["what"]]
+    assert saving["usd_a_day"] == pytest.approx(USD_PER_GPU_HOUR * 8 * 24, abs=1)
+    assert "$1,321 a day" in words(open_page("overview", data="simulated")).replace("\\", "")

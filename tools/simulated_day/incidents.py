@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from planners.telemetry.tables import schema
-from tools.simulated_day.frames import INTERVAL_SECONDS
+from tools.simulated_day.frames import GPUS_PER_NODE, INTERVAL_SECONDS, STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """Something on a node: kind lost (a GPU has gone), gap (nobody measured), xid, or absent (a column is not offered).
+    """Something on a node: kind lost (a GPU has gone), gap (nobody measured), xid, absent (a column is not offered), or
+    holder (its GPUs do nothing, and the process `text` holds them).
 
     `subject`: the GPU, or the column; `until_hour` only where it lasts.
     """
@@ -52,12 +53,33 @@ def apply(frame: pl.DataFrame, incidents: Iterable[Incident], start: datetime) -
     return frame
 
 
+def held_idle(gpus: pl.DataFrame, incidents: Iterable[Incident], start: datetime) -> pl.DataFrame:
+    """The frame of table `gpu` in which held GPUs do nothing: as one that waits for a process that hangs."""
+    state = STATES["hang"]
+    power = {"power_w": state.power_w, "temperature_c": 28 + state.power_w / 17.0}
+    idle = {"gpu_util_pct": 0, "tensor_active_pct": 0, "memory_util_pct": 0} | power
+    idle |= dict.fromkeys(("pcie_tx_kib_per_s", "pcie_rx_kib_per_s", "nvlink_kib_per_s"), 0)
+    for incident in incidents:
+        if incident.kind == "holder":
+            at, until = (start + timedelta(hours=hour) for hour in (incident.at_hour, incident.until_hour))
+            here = (pl.col("node") == incident.node) & (pl.col("at") > at) & (pl.col("at") <= until)
+            values: dict[str, pl.Expr] = {name: pl.lit(value) for name, value in idle.items()}
+            values |= {"reason": pl.lit(state.reason), "energy_j": pl.lit(state.power_w) * pl.col("seconds")}
+            changed = [
+                pl.when(here).then(value.cast(gpus.schema[name])).otherwise(name).alias(name)
+                for name, value in values.items()
+            ]
+            gpus = gpus.with_columns(changed)
+    return gpus
+
+
 def notes(incidents: Iterable[Incident], start: datetime) -> pl.DataFrame:
     """Table `notes`: what the rows can't say, a line for each beginning and each end."""
     rows: list[tuple[datetime, str, str, str, str]] = []
     for incident in incidents:
         at, until = (start + timedelta(hours=hour) for hour in (incident.at_hour, incident.until_hour))
-        rows.append((at, incident.node, incident.kind, incident.subject, incident.text))
+        subjects = [str(gpu) for gpu in range(GPUS_PER_NODE)] if incident.kind == "holder" else [incident.subject]
+        rows += [(at, incident.node, incident.kind, subject, incident.text) for subject in subjects]
         if incident.kind == "lost":
             rows.append((until, incident.node, "appeared", incident.subject, "the node was replaced"))
     return pl.DataFrame(rows, schema=dict(schema("notes")), orient="row").sort("at")

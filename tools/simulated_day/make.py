@@ -18,7 +18,7 @@ from planners.plan.build import build_plan
 from planners.plan.value import Plan
 from planners.workload.factors import NO_FACTORS
 from tools.simulated_day.frames import GPUS_PER_NODE, Pool, gpu_frame, host_frame, sandbox_frame
-from tools.simulated_day.incidents import apply, devices, notes
+from tools.simulated_day.incidents import apply, devices, held_idle, notes
 from tools.simulated_day.learning import step_metrics
 from tools.simulated_day.ledger_rows import ledger_sql
 from tools.simulated_day.record import Recorded, StepDone
@@ -34,7 +34,7 @@ def make_day(plans: Mapping[str, Plan]) -> tuple[dict[str, Recorded], dict[str, 
         SYNTHESIZE: synthesis(plans[SYNTHESIZE]),
         EVALUATE: evaluation(plans[EVALUATE]),
     }
-    gpus = [frame for recorded in runs.values() for frame in recorded.gpu]
+    gpus = [held_idle(frame, INCIDENTS, START) for recorded in runs.values() for frame in recorded.gpu]
     hosts = pl.concat([host_frame(frame, seed=SEED + 3) for frame in gpus]).sort("at", "node")
     nodes = {name: [str(gpu) for gpu in range(GPUS_PER_NODE)] for name in hosts["node"].unique().sort()}
     telemetry = {

@@ -30,6 +30,7 @@ INCIDENTS = (
     Incident(kind="lost", node="gpu-3", subject="5", at_hour=9.9, until_hour=10.3, text="NVML finds it no longer"),
     Incident(kind="gap", node="gpu-6", at_hour=13.0, until_hour=13.3, text="the agent was restarted"),
     Incident(kind="xid", node="gpu-2", subject="1", at_hour=14.35, xid=63, text="Xid 63: a row is to be remapped"),
+    Incident(kind="holder", node="gpu-8", at_hour=22.4, until_hour=HOURS, text="python3 of ray, process 51207"),
 )
 """Xid numbers as NVIDIA documents them: 79 fallen off the bus, 63 row remapping recorded."""
 
