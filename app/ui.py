@@ -226,7 +226,10 @@ def table(
         pl.col(column).round(said["places"]) if "places" in said else pl.col(column) for column, said in columns.items()
     )
     height: Any = "content" if rows.height <= SHORT_TABLE else 36 * SHORT_TABLE
-    config = {column: _column(rows.schema[column], said["title"], said.get("help")) for column, said in columns.items()}
+    config = {
+        column: _column(rows.schema[column], said["title"], said.get("help"), said.get("width"))
+        for column, said in columns.items()
+    }
     said: dict[str, Any] = {"hide_index": True, "column_config": config, "width": "stretch", "placeholder": "–"}
     if choose is None:
         st.dataframe(shown, height=height, **said)
@@ -254,7 +257,7 @@ def _columns(name: str, first: Iterable[str]) -> dict[str, dict[str, Any]]:
     return {column: {"title": said} if isinstance(said, str) else said for column, said in labels.items()}
 
 
-def _column(dtype: pl.DataType, title: str, text: str | None) -> Any:  # Streamlit's columns share no type
+def _column(dtype: pl.DataType, title: str, text: str | None, width: Any) -> Any:  # Streamlit's columns share no type
     if dtype == pl.Date:
         return st.column_config.DateColumn(title, help=text, format="D MMM YYYY")
     if dtype.is_temporal():
@@ -262,7 +265,7 @@ def _column(dtype: pl.DataType, title: str, text: str | None) -> Any:  # Streaml
     if dtype.is_numeric():
         unit = "dollar" if title.startswith("$") else "localized"
         return st.column_config.NumberColumn(title, help=text, format=unit)
-    return st.column_config.Column(title, help=text)
+    return st.column_config.Column(title, help=text, width=width)
 
 
 def window_text(start: datetime, end: datetime) -> str:
