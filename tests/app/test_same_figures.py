@@ -26,6 +26,8 @@ NOW = datetime(2026, 11, 25, 12, 34, 56, tzinfo=UTC)
 """A Wednesday: today, the week and the month so far differ."""
 SHOWING = ("overview", "gpus", "where", "allocation", "sandboxes", "quality")
 """Pages with figures of the window; those of one run alone come on top."""
+QUICK = ("1h", "week", "from-to")
+"""Windows with steps of seconds and minutes, a moving and a fixed end; every window takes minutes: `make test-slow`."""
 STATES = {name: text for name, (text, _) in LABELS["states"].items()}
 NODES = {"a-1": ("a", 2, "7.77"), "a-2": ("a", 2, "7.77"), "b-1": ("b", 4, "13.33"), "a-sandbox": ("a", 0, "1.23")}
 """Machine → its run, GPUs, dollars per hour."""
@@ -139,7 +141,7 @@ def said(app: AppTest) -> str:
     return words(app).replace("\\", "")
 
 
-@pytest.fixture(params=WINDOWS)
+@pytest.fixture(params=[pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in WINDOWS])
 def window(request: pytest.FixtureRequest) -> dict[str, str]:
     """Each window as words of the address; from-to begins and ends within a bucket."""
     if request.param != "from-to":
