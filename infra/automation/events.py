@@ -19,6 +19,8 @@ SAME = {"same", "refresh", "read"}
 """Operations that change nothing."""
 SUMMARIES = {"update failed", "preview failed", "refresh failed", "destroy failed"}
 """What the engine adds to any failure."""
+KILLED = re.compile(r"\s*code: -(\d+)\n")
+"""How the text of a command begins that was ended by a signal."""
 WAITING_SECONDS = 60.0
 """How often a resource is named that isn't there yet."""
 GRACE_SECONDS = 120.0
@@ -125,8 +127,8 @@ class EngineWatch:
         urns = [urn for urn in self._failed if urn]
         said = [each for each in dict.fromkeys(self._failed.values()) if each not in SUMMARIES]
         kind = "deadline" if self.stopping else "failed"
-        if self.stopping:
-            said.insert(0, self.stopping)
+        if self.stopping or KILLED.match(text):
+            said.insert(0, self.stopping or _said(text))
         return {"kind": kind, "text": "\n".join(said) or _said(text), "urns": urns, "engine": text[-6000:]}
 
     def _hear(self, event: EngineEvent) -> None:
@@ -166,7 +168,7 @@ def _is_resource(step: StepEventMetadata) -> bool:
 
 def _said(text: str) -> str:
     """Of all that a command has printed, what says why it failed."""
-    if killed := re.match(r"\s*code: -(\d+)\n", text):
+    if killed := KILLED.match(text):
         return f"Pulumi's engine was ended by signal {killed[1]}"
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
     wrong = [line.removeprefix("stderr: ").removeprefix("error: ") for line in lines if "error: " in line]

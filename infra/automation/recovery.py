@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pulumi import automation
 
-from infra.automation.journal import Journal
+from infra.automation.journal import COPIED, Journal
 from infra.automation.lookup import find
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def recover(stack: automation.Stack, journal: Journal, request: Mapping[str, Any
     watch.note(f"the last change was cut; looking for {len(begun)} resources that it had begun")
     adopted = _look(list(begun.values()), deployment, request)
     resources = list(deployment.get("resources") or ())
-    before = [each["urn"] for each in resources if each.get("custom") and not each["type"].startswith("pulumi:")]
+    before = [each["urn"] for each in _resources(exported)]
     for row in adopted:
         resources = [_aside(each, row["urn"]) for each in resources if not _is_gap(each, row["urn"])]
         row.setdefault("dependencies", before)  # so that it is removed first
@@ -59,8 +59,37 @@ def recover(stack: automation.Stack, journal: Journal, request: Mapping[str, Any
         stack.import_stack(automation.Deployment(version=exported.version, deployment=deployment))
     watch.there(deployment)
     # Until this has ended the journal names what is in the state and may not be there: a recovery may be cut, too.
-    stack.refresh(color="never", run_program=False, on_event=watch.errors)
+    _refresh(stack, automation.Deployment(version=exported.version, deployment=deployment), journal, request, watch)
     journal.clear()
+
+
+def _refresh(
+    stack: automation.Stack,
+    before: automation.Deployment,
+    journal: Journal,
+    request: Mapping[str, Any],
+    watch: EngineWatch,
+) -> None:
+    """Drops from the state what isn't there: of what is new only once the cloud has had time to show it."""
+    until = {each["urn"]: _second(each) + request["settle_seconds"] for each in _resources(before)}
+    for each in _resources(before):
+        if time.time() < until[each["urn"]]:
+            journal.keep({name: each[name] for name in COPIED if name in each}, _second(each))
+    while True:
+        stack.refresh(color="never", run_program=False, on_event=watch.errors)
+        there, now = {each["urn"] for each in _resources(stack.export_stack())}, time.time()
+        late = [urn.rpartition("::")[2] for urn in until if urn not in there and now < until[urn]]
+        if not late:
+            return
+        watch.note(f"the cloud does not show {', '.join(late)}, which may be late; looking again")
+        time.sleep(LOOK_SECONDS)
+        stack.import_stack(before)
+
+
+def _resources(state: automation.Deployment) -> list[Mapping[str, Any]]:
+    """Of clouds, in a state."""
+    rows = state.deployment.get("resources") or ()
+    return [each for each in rows if each.get("custom") and not each["type"].startswith("pulumi:")]
 
 
 def _look(
@@ -90,6 +119,14 @@ def _made_at(deployment: Mapping[str, Any]) -> float:
         return datetime.fromisoformat(deployment["manifest"]["time"]).timestamp()
     except (KeyError, ValueError):
         return datetime.now(tz=UTC).timestamp()
+
+
+def _second(resource: Mapping[str, Any]) -> float:
+    """When it was made; long ago where the state doesn't say it."""
+    try:
+        return datetime.fromisoformat(resource["created"]).timestamp()
+    except (KeyError, ValueError):
+        return 0.0
 
 
 def _is_gap(resource: Mapping[str, Any], urn: str) -> bool:

@@ -62,6 +62,13 @@ def test_kills_leave_nothing_twice_nothing_behind_and_a_bill_as_the_meter(
 
 
 @pytest.mark.slow
+def test_an_engine_killed_while_accounts_and_roles_are_made_leaves_none_twice(
+    tmp_path: Path, in_process: Callable[..., Any]
+) -> None:
+    lives(tmp_path, in_process, [("gcp", (1, 0, 0))], seed=14)  # a creation is cut and two requests throttled beside
+
+
+@pytest.mark.slow
 def test_two_hundred_kills_leave_nothing_twice_nothing_behind_and_a_bill_as_the_meter(
     tmp_path: Path, in_process: Callable[..., Any]
 ) -> None:

@@ -6,11 +6,16 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "pulumi"))
+
+from provider_names import is_id_of, name_property
 
 from clusterctl.fleet.outputs import FleetOutputs
 from infra.automation.identities import AGAIN, ASKED, NAMED
@@ -245,3 +250,9 @@ def test_whatever_is_made_can_be_found_again_after_a_crash(ask: Ask, cloud: str)
     tagged = {row["type"] for row in rows if cloud == "aws" and row["inputs"].get("tags")}
     assert {row["type"] for row in rows} - tagged - AGAIN - set(NAMED) - set(ASKED) == set()
     assert all("clusterctl.dev/resource" in row["inputs"]["tags"] for row in rows if row["type"] in tagged)
+    for row in rows:
+        if row["type"] in NAMED:
+            key = name_property(row["type"])
+            given = {key: f"{row['name']}-1a2b3c4", **row["inputs"]} if key else row["inputs"]
+            identity = NAMED[row["type"]].format_map({"project": "project-1", "subscription": "sub-1", **given})
+            assert is_id_of(identity, row["type"], given), (identity, given)

@@ -61,7 +61,7 @@ class Cloud:
 
         prices: dollars an hour by machine type or kind of resource; no_capacity: machine types; quota: most nodes by machine type;
         throttled: so many requests are refused; expired: credentials; unreadable: whether nobody may read; slow_seconds: of a creation; lag_seconds: until a new
-        resource is shown; cut: kinds whose creation is cut once it is done, cuts_left times.
+        resource is shown; cut: kinds whose creation is cut once it is done (`*`: all that are made rather than set), cuts_left times.
         """
         with self._open() as database:
             rows = [(name, json.dumps(value)) for name, value in settings.items()]
@@ -100,7 +100,8 @@ class Cloud:
             row = (identity, kind, name, json.dumps({**properties, **added(identity)}), now, key)
             database.execute("INSERT INTO resources VALUES (?, ?, ?, ?, ?, NULL, ?)", row)
         self._charge(identity, short, properties, now)
-        if short in self.get("cut", ()) and self._fewer("cuts_left"):
+        cut = self.get("cut", ())
+        if (short in cut or ("*" in cut and not key)) and self._fewer("cuts_left"):
             time.sleep(self.get("cut_seconds", 0.0))
             raise CloudError("RequestTimeout: the connection was cut")
         return identity

@@ -9,7 +9,6 @@ import asyncio
 import base64
 import json
 import os
-import re
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -24,6 +23,7 @@ from pulumi.provider.experimental.server import main
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cloud import Cloud
+from provider_names import SET, is_id_of, name_property
 
 NAME = os.environ["FAKE_CLOUD_NAME"]
 CLOUD = Cloud(Path(os.environ["FAKE_CLOUD_FILE"]))
@@ -59,52 +59,6 @@ ANSWERS = {
     },
     "listManagedClusterUserCredentials": {"kubeconfigs": [{"name": "user", "value": KUBECONFIG}]},
 }
-
-
-NAMES = {
-    "azure-native:containerservice:AgentPool": "agentPoolName",
-    "azure-native:network:PublicIPAddress": "publicIpAddressName",
-    "azure-native:containerservice:ManagedCluster": "resourceName",
-    "azure-native:managedidentity:UserAssignedIdentity": "resourceName",
-    "azure-native:managedidentity:FederatedIdentityCredential": "federatedIdentityCredentialResourceName",
-    "azure-native:storage:StorageAccount": "accountName",
-    "azure-native:storage:BlobContainer": "containerName",
-    "aws:s3/bucketV2:BucketV2": "bucket",
-    "aws:eks/nodeGroup:NodeGroup": "nodeGroupName",
-    "gcp:serviceaccount/account:Account": "accountId",
-}
-"""By kind, the property that has the name; `name` on AWS and Google, else `virtualNetworkName` of a VirtualNetwork."""
-NAMED_ON_AWS = ("Budget", "Cluster", "LaunchTemplate", "NodeGroup", "PlacementGroup", "Role", "RolePolicy", "BucketV2")
-"""What AWS's provider gives a name with a random end, if the program gives none; the ids of others say nothing."""
-SET = {
-    "RolePolicyAttachment": ("role", "policyArn"),
-    "IAMMember": ("project", "role", "member"),
-    "CryptoKeyIAMMember": ("cryptoKeyId", "role", "member"),
-    "BucketIAMMember": ("bucket", "role", "member"),
-} | {
-    f"Bucket{what}": ("bucket",)
-    for what in (
-        "LifecycleConfigurationV2",
-        "Policy",
-        "PublicAccessBlock",
-        "ServerSideEncryptionConfigurationV2",
-        "VersioningV2",
-    )
-}
-"""Kinds that are set rather than made, by what: to set them again changes nothing."""
-
-
-def name_property(kind: str) -> str | None:
-    """Which property of a kind has its name; None where it has none."""
-    package, _, rest = kind.partition(":")
-    short = kind.rpartition(":")[2]
-    if kind in NAMES:
-        return NAMES[kind]
-    if package == "azure-native":
-        return f"{rest.rpartition(':')[2][0].lower()}{rest.rpartition(':')[2][1:]}Name"
-    if package == "kubernetes" or short in SET or (package == "aws" and short not in NAMED_ON_AWS):
-        return None
-    return "name"
 
 
 def plain(value: Any) -> Any:
@@ -242,11 +196,10 @@ class FakeCloud(api.Provider):
     def _resolved(self, urn: str, identity: str) -> str:
         """The cloud's id; names of resources are ids, too, as providers take them for import."""
         kind = urn.split("::")[2].rpartition("$")[2]
-        key, last = name_property(kind), re.split(r"[/:]", identity)[-1]
         same = [held for held in CLOUD.held() if held.type == kind]
-        if key is None or any(held.id == identity for held in same):
+        if any(held.id == identity for held in same):
             return identity
-        named = (held.id for held in same if json.loads(held.properties[GIVEN]).get(key) == last)
+        named = (held.id for held in same if is_id_of(identity, kind, json.loads(held.properties[GIVEN])))
         return next(named, identity)
 
     def _answer(self, token: str, args: Mapping[str, Any]) -> dict[str, Any]:
