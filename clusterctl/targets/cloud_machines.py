@@ -87,11 +87,12 @@ class CloudMachines:
         if node.until is not None:
             if name not in self.wanted:
                 return _machine(name, node, ENDED, cause=Cause.STOPPED, message=node.message)
+            cause, why = Cause.PREEMPTED if node.spot else Cause.NODE_LOST, node.message
             if node.given_up:
-                why = "another node of its pool was lost, or its pods"
-                return _machine(name, node, ENDED, cause=Cause.NODE_LOST, message=why)
-            cause = Cause.PREEMPTED if node.spot else Cause.NODE_LOST
-            return _machine(name, node, ENDED, cause=cause, message=node.message)
+                cause, why = Cause.NODE_LOST, "another node of its pool was lost, or its pods"
+            if pod is not None and pod.cause is Cause.LAUNCHER:
+                cause, why = pod.cause, pod.message
+            return _machine(name, node, ENDED, cause=cause, message=why)
         if name not in self.wanted:
             return _machine(name, node, ENDING)
         if pod is None or pod.phase is QUEUED:

@@ -184,6 +184,16 @@ def test_what_skypilot_can_not_prepare_is_given_back_and_counts_as_no_capacity(w
     assert world.cloud.sizes[GPU] == 0
 
 
+def test_a_launcher_that_fails_says_nothing_of_capacity_and_the_nodes_stay_for_those_that_follow(world: World) -> None:
+    world.tick(asked())
+    for request in asked():
+        world.pod(request.resource_id, ENDED, Cause.LAUNCHER)
+    shown = world.tick(asked())
+    assert {(m.phase, m.cause) for m in shown.values()} == {(ENDED, Cause.LAUNCHER)}
+    shown = world.tick(asked(2, since=world.cloud.now))
+    assert {m.address for name, m in shown.items() if name.endswith("/2")} == {"i-1", "i-2"}
+
+
 def test_a_listing_that_lags_is_not_the_end_of_a_machine(world: World) -> None:
     world.tick(asked())
     seen, kept = world.cloud.now, dict(world.cloud.machines)
