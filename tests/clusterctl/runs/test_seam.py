@@ -259,13 +259,18 @@ def test_the_end_of_an_instance_ends_sandboxes_that_were_stopped_as_they_started
     tmp_path: Path, ledger: Ledger
 ) -> None:
     run = opened(tmp_path, ledger, LOCAL)
-    with subprocess.Popen(["sleep", "0"]) as gone:
-        mark = owner_mark(gone.pid)
-    with subprocess.Popen([mark, "60"], executable="/bin/sleep") as launcher:
+    with subprocess.Popen(["sleep", "60"]) as gone:
+        mark = owner_mark(gone.pid)  # while it is alive: of a dead one nobody knows when it started
+        gone.kill()
+    launcher = subprocess.Popen([mark, "60"], executable="/bin/sleep")
+    try:
         launcher.send_signal(signal.SIGSTOP)
         stop = Change(action=Action.STOP, role="sandbox", resource_id="gone", reason="it ends")
         run.target.stop(run.ref, stop, force=True)
         assert launcher.wait(timeout=60) == -signal.SIGKILL
+    finally:
+        launcher.kill()
+        launcher.wait()
 
 
 def _intervals(run: OpenRun, resource_id: str) -> list[tuple[object, object]]:
