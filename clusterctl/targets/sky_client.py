@@ -25,7 +25,7 @@ from clusterctl.errors import ClusterctlError
 from clusterctl.json_text import json_text
 from clusterctl.targets.sky_catalog import write_catalog
 from clusterctl.targets.sky_errors import ServerLostError, SkyError, sky_error
-from clusterctl.targets.sky_processes import end_family, skypilot_python
+from clusterctl.targets.sky_processes import await_guard, end_family, skypilot_python
 
 WORKER = Path(__file__).with_name("sky_worker.py")
 POLL_SECONDS = 2.0
@@ -97,19 +97,21 @@ class SkyPilot:
         self._queue.put(None)
         if self._thread is not None:
             self._thread.join(timeout=10)
-        if (worker := self._worker) is not None:
-            self._forget_worker()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                worker.wait(timeout=10)
-        self.end_family()
+        self._end_worker()
 
-    def _forget_worker(self) -> None:
-        """It ends by itself, if it has not."""
+    def _end_worker(self) -> None:
+        """It ends by itself when nobody asks any more; what it has started, and a worker that stays, is killed."""
         worker, self._worker = self._worker, None
         for stream in (worker.stdin, worker.stdout) if worker is not None else ():
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
+        if worker is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.wait(timeout=10)
+        self.end_family()
+        if worker is not None:
+            worker.wait()
 
     def end_family(self) -> None:
         """Kill whatever works in the server's home: when its worker is killed, it stays, at what it was asked for."""
@@ -144,8 +146,7 @@ class SkyPilot:
     def _lose_server(self, error: ServerLostError) -> None:
         """What has not ended has failed; the next request starts another server."""
         self.trouble = error.message
-        self._forget_worker()
-        self.end_family()
+        self._end_worker()
         for key in [name for name, request in list(self._requests.items()) if request.open]:
             self._fail(key, error)
 
@@ -200,6 +201,7 @@ class SkyPilot:
         """The worker and its server, which answer.  Raises SkyError, ClusterctlError, OSError."""
         python = skypilot_python()
         self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await_guard(self._home)
         write_catalog(self._home)
         if self._slurm_config is not None:
             (self._home / ".slurm").mkdir(exist_ok=True)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 
 from clusterctl.errors import ClusterctlError
+from clusterctl.targets.sky_worker import GUARD_LOCK
 
 PYTHON_VARIABLE = "CLUSTERCTL_SKYPILOT_PYTHON"
 """A Python that has SkyPilot, where it is not installed beside clusterctl: it wants an older click than others do."""
+
+GUARD_SECONDS = 15.0
+"""At most; a guard needs one, and more on a very busy machine."""
 
 
 def skypilot_python() -> str:
@@ -35,3 +41,14 @@ def end_family(home: Path) -> None:
         with contextlib.suppress(psutil.Error, OSError):
             if process.pid != os.getpid() and Path(process.cwd()).is_relative_to(folder):
                 process.kill()
+
+
+def await_guard(home: Path) -> None:
+    """Wait until the guard of the last worker has done its work, half a second, or it would end the next worker too."""
+    until = time.monotonic() + GUARD_SECONDS
+    with (home / GUARD_LOCK).open("ab") as lock:
+        while time.monotonic() < until:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            time.sleep(0.05)

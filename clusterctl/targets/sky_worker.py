@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import signal
@@ -24,6 +25,8 @@ from typing import Any
 
 SET_PARENT_DEATH_SIGNAL = 1
 GUARD = "guard"
+GUARD_LOCK = "guard.lock"
+"""In the server's home: locked while a guard lives, so that it ends nothing of the worker after its own."""
 START_SECONDS = 240
 """For the API server to answer; 8 s on an idle machine, 80 s on a very busy one."""
 
@@ -137,9 +140,14 @@ def end_family() -> None:
 def start_guard() -> None:
     """A process that notices the end of this one: the other end of its standard input, which this one alone holds."""
     read, _ = os.pipe()
+    lock = os.open(Path.home() / GUARD_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_SH)
     command = [sys.executable, __file__, GUARD]
-    subprocess.Popen(command, stdin=read, stdout=subprocess.DEVNULL, cwd="/", start_new_session=True)  # noqa: S603
+    subprocess.Popen(  # noqa: S603
+        command, stdin=read, stdout=subprocess.DEVNULL, cwd="/", start_new_session=True, pass_fds=(lock,)
+    )
     os.close(read)
+    os.close(lock)
 
 
 def guard() -> None:
