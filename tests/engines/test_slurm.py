@@ -214,8 +214,15 @@ def test_what_the_scheduler_and_skypilot_would_end_follows_the_runs_limits(
 
 def test_a_second_run_waits_and_says_the_schedulers_reason(story: Callable[[str], Story]) -> None:
     second = story("two")
-    observed = second.until(lambda o: any(m.message.startswith("pending: ") for m in o.machines))
-    gpus = [machine for machine in observed.machines if "trainer" in machine.resource_id]
+
+    def gpus_of(observed: Observed) -> list[Machine]:
+        return [machine for machine in observed.machines if "trainer" in machine.resource_id]
+
+    def all_wait(observed: Observed) -> bool:
+        found = gpus_of(observed)
+        return bool(found) and all(machine.message.startswith("pending: ") for machine in found)
+
+    gpus = gpus_of(second.until(all_wait))
     assert {(machine.phase, machine.since) for machine in gpus} == {(InstancePhase.QUEUED, None)}
     assert {machine.message for machine in gpus} <= {"pending: Resources", "pending: Priority"}
 
